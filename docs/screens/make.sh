@@ -76,7 +76,7 @@ evaluation() {
     open 120 40 --mask masks/demo.safetensors
     keys 9; shoot demo-eval-form
     keys s
-    for _ in $(seq 600); do
+    for _ in $(seq 1800); do
         tmux -L $socket capture-pane -p -t s | grep -q '^ done ──' && break
         sleep 0.5
     done

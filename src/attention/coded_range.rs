@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::kernel::coded::{self, CodeLanes, rows};
 use super::kernel::{Steps, Widen};
-use super::range::{RangeJob, StateLayout, block_scores, block_values, finish, weigh};
+use super::range::{RangeJob, StateLayout, block_scores, block_values, finish, soften, weigh};
 use crate::cache::coded::BlockLayout;
 use crate::cache::{BLOCK, HeadView};
 use crate::element::Element;
@@ -15,12 +15,15 @@ use crate::mask::Coding;
 /// specification alone.
 #[derive(Debug, Clone)]
 pub(super) struct CodedBlocks {
-    len: usize,
+    /// The tokens that are seen.
+    seen: Range<usize>,
     middle: Range<usize>,
-    /// Blocks of codes.
-    codes: usize,
-    /// Blocks from position 0 on that hold tokens of the sink.
-    sink: usize,
+    /// Position of the first coded token, seen or not.
+    coded_from: usize,
+    /// Blocks of codes with tokens that are seen.
+    codes: Range<usize>,
+    /// Blocks that hold tokens of the sink.
+    sink: Range<usize>,
     /// First block of the recent window that is none of those.
     recent: usize,
 }
@@ -28,41 +31,52 @@ pub(super) struct CodedBlocks {
 /// One of these blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Work {
-    /// A block of codes, and how many tokens it holds.
-    Codes(usize, usize),
+    /// A block of codes, and the tokens in it that are seen.
+    Codes(usize, (usize, usize)),
     /// A block of the window, and its columns before and after the middle.
     Window(usize, [(usize, usize); 2]),
 }
 
 impl CodedBlocks {
     pub(super) fn of(view: &HeadView<'_>) -> Self {
-        let (len, middle) = (view.len(), view.parts().middle);
-        let sink = middle.start.div_ceil(BLOCK);
-        Self {
-            len,
-            codes: middle.len().div_ceil(BLOCK),
-            sink,
-            recent: sink.max(middle.end / BLOCK),
-            middle,
-        }
+        let (parts, coded_from) = (view.parts(), view.coded_from());
+        let middle = parts.middle;
+        let first = if parts.sink.is_empty() { middle.start } else { parts.sink.start };
+        let seen = first..view.len();
+        let sink = match parts.sink.is_empty() {
+            true => 0..0,
+            false => parts.sink.start / BLOCK..parts.sink.end.div_ceil(BLOCK),
+        };
+        let codes = match middle.is_empty() {
+            true => 0..0,
+            false => (middle.start - coded_from) / BLOCK..(middle.end - coded_from).div_ceil(BLOCK),
+        };
+        Self { codes, coded_from, recent: sink.end.max(middle.end / BLOCK), sink, seen, middle }
     }
 
     /// Number of blocks.
     pub(super) fn count(&self) -> usize {
-        self.codes + self.sink + self.len.div_ceil(BLOCK)
-            - self.recent.min(self.len.div_ceil(BLOCK))
+        let end = self.seen.end.div_ceil(BLOCK);
+        self.codes.len() + self.sink.len() + end - self.recent.min(end)
     }
 
     fn at(&self, index: usize) -> Work {
-        if index < self.codes {
-            return Work::Codes(index, (self.middle.len() - index * BLOCK).min(BLOCK));
+        if index < self.codes.len() {
+            let block = self.codes.start + index;
+            let first = self.coded_from + block * BLOCK;
+            let from = self.middle.start.saturating_sub(first);
+            return Work::Codes(block, (from, (self.middle.end - first).min(BLOCK)));
         }
-        let index = index - self.codes;
-        let block = if index < self.sink { index } else { self.recent + index - self.sink };
-        let (first, end) = (block * BLOCK, ((block + 1) * BLOCK).min(self.len));
+        let index = index - self.codes.len();
+        let block = match index < self.sink.len() {
+            true => self.sink.start + index,
+            false => self.recent + index - self.sink.len(),
+        };
+        let (first, end) = (block * BLOCK, ((block + 1) * BLOCK).min(self.seen.end));
         let columns =
             |from: usize, to: usize| (from.clamp(first, end) - first, to.clamp(first, end) - first);
-        let (before, after) = (columns(0, self.middle.start), columns(self.middle.end, self.len));
+        let (before, after) =
+            (columns(self.seen.start, self.middle.start), columns(self.middle.end, self.seen.end));
         // One range where nothing lies between: the bf16 dot product takes tokens in pairs, and
         // would count one on either side of an odd end twice.
         Work::Window(
@@ -103,11 +117,11 @@ pub(super) unsafe fn run<S: Steps<E>, C: CodeLanes + Widen<E>, E: Element>(job: 
 
     for index in blocks {
         match work.at(index) {
-            Work::Codes(block, tokens) => {
+            Work::Codes(block, seen) => {
+                let tokens = seen.1;
                 let bytes = view.coded_block(block).expect("the middle is stored");
                 // Even beyond this range, so that it is prefetched while this one is computed.
                 let next = view.coded_block(block + 1).unwrap_or(bytes);
-                let seen = (0, tokens);
                 let is_per_token = matches!(layout.coding(), Coding::Blocks { .. });
                 // SAFETY: the promises of this function's caller.
                 unsafe {
@@ -116,6 +130,7 @@ pub(super) unsafe fn run<S: Steps<E>, C: CodeLanes + Widen<E>, E: Element>(job: 
                     } else {
                         coded::block_scores::<C, E>(layout, bytes, packed_q, group, scores, next);
                     }
+                    soften(view.score_cap(), scores);
                     weigh::<S::Registers>(group, [seen, (0, 0)], largest, lanes, scores, rescale);
                     let weights = (group, &*scores, &*rescale);
                     if is_per_token {
@@ -134,6 +149,7 @@ pub(super) unsafe fn run<S: Steps<E>, C: CodeLanes + Widen<E>, E: Element>(job: 
                 // SAFETY: the promises of this function's caller; `tokens` are in the block.
                 unsafe {
                     block_scores::<S, E>(keys, head_dim, whole_q, group, scores, keys);
+                    soften(view.score_cap(), scores);
                     weigh::<S::Registers>(group, seen, largest, lanes, scores, rescale);
                     for &tokens in seen.iter().filter(|(from, to)| from < to) {
                         let weights = (group, &*scores, &*rescale);

@@ -160,11 +160,12 @@ impl Attention {
                     None => {
                         let kept = view.kept().iter().copied();
                         arrange_queries(kind, q, head_dim, kept, scale, packed);
-                        view.len().div_ceil(BLOCK)
+                        let first = item.cache.spec().sight().seen(layer, view.len()).start;
+                        first / BLOCK..view.len().div_ceil(BLOCK)
                     }
                     Some(layout) => {
                         arrange_coded_queries(layout, q, scale, packed);
-                        CodedBlocks::of(&view).count()
+                        0..CodedBlocks::of(&view).count()
                     }
                 };
                 self.work.extend(ranges(blocks).map(|blocks| WorkItem {
@@ -226,10 +227,11 @@ fn merge_head<'a>(
     }
 }
 
-/// The key ranges of a head's blocks; they depend on the number of blocks alone.
-fn ranges(blocks: usize) -> impl Iterator<Item = Range<usize>> {
-    let size = blocks.div_ceil(RANGES).clamp(LEAST_BLOCKS, MOST_BLOCKS);
-    (0..blocks).step_by(size).map(move |start| start..(start + size).min(blocks))
+/// The key ranges of a head's blocks; they depend on the blocks alone.
+fn ranges(blocks: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let size = blocks.len().div_ceil(RANGES).clamp(LEAST_BLOCKS, MOST_BLOCKS);
+    let end = blocks.end;
+    blocks.step_by(size).map(move |start| start..(start + size).min(end))
 }
 
 #[cfg(test)]
@@ -239,7 +241,7 @@ mod tests {
     #[test]
     fn ranges_cover_every_block_once_and_are_even() {
         for len in (1usize..400).chain([4096 + 145, 8192, 32768, 139_264, 1 << 20]) {
-            let ranges: Vec<_> = ranges(len.div_ceil(BLOCK)).collect();
+            let ranges: Vec<_> = ranges(0..len.div_ceil(BLOCK)).collect();
             assert_eq!(ranges[0].start, 0);
             assert_eq!(ranges.last().unwrap().end, len.div_ceil(BLOCK));
             assert!(

@@ -37,22 +37,24 @@ pub fn decode(cache: &SequenceCache, layer: usize, q: &[f32], out: &mut [f32]) {
     }
 }
 
-/// `q . k / sqrt(head_dim)` per token, over the channels that its key is stored with; `None` for a
-/// token that a dropped head does not see. The scale has the full `head_dim` however few channels
+/// `q . k / sqrt(head_dim)` per token, capped where the model does so, over the channels that its key
+/// is stored with; `None` for a token that a dropped head or the layer's window does not see. The scale has the full `head_dim` however few channels
 /// are kept.
 pub fn logits(kv: &HeadView<'_>, q: &[f32]) -> Vec<Option<f64>> {
     let scale = AttentionScale::of(q.len()).f64();
+    let cap = kv.score_cap().map(f64::from);
+    let capped = |score: f64| cap.map_or(score, |cap| cap * (score / cap).tanh());
     let dot = |channel: usize, k: f32| f64::from(q[channel]) * f64::from(k);
 
     (0..kv.len())
         .map(|position| match kv.key(position) {
-            StoredKey::Whole(key) => Some(
+            StoredKey::Whole(key) => Some(capped(
                 key.iter().enumerate().map(|(channel, &k)| dot(channel, k)).sum::<f64>() * scale,
-            ),
-            StoredKey::Packed(key) => Some(
+            )),
+            StoredKey::Packed(key) => Some(capped(
                 key.iter().zip(kv.kept()).map(|(&k, &channel)| dot(channel, k)).sum::<f64>()
                     * scale,
-            ),
+            )),
             StoredKey::Dropped => None,
         })
         .collect()

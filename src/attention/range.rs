@@ -268,6 +268,8 @@ unsafe fn run<S: Steps<E>, E: Element>(job: RangeJob<'_>) {
         let rows = if kept == 0 && all_middle { None } else { view.value_block::<E>(block) };
         (whole, packed, rows)
     };
+    // The first token that the layer's window leaves.
+    let first_seen = if parts.sink.is_empty() { parts.middle.start } else { parts.sink.start };
     let mut ahead = look_up(blocks.start);
     for block in blocks {
         // Looks up the next block, even beyond this range, so that it is prefetched while this one
@@ -279,12 +281,13 @@ unsafe fn run<S: Steps<E>, E: Element>(job: RangeJob<'_>) {
         let columns =
             |from: usize, to: usize| (from.clamp(first, end) - first, to.clamp(first, end) - first);
         let (middle, whole) =
-            (columns(parts.middle.start, parts.middle.end), columns(0, view.len()));
-        let (has_middle, has_window) = (middle.0 < middle.1, middle.1 - middle.0 < whole.1);
+            (columns(parts.middle.start, parts.middle.end), columns(first_seen, view.len()));
+        let (has_middle, has_window) =
+            (middle.0 < middle.1, middle.1 - middle.0 < whole.1 - whole.0);
 
         // Tokens that count: all, or those on either side of a middle that this head dropped.
         let seen = if kept == 0 && has_middle {
-            [(0, middle.0), (middle.1, whole.1)]
+            [(whole.0, middle.0), (middle.1, whole.1)]
         } else {
             [whole, (0, 0)]
         };
@@ -314,6 +317,7 @@ unsafe fn run<S: Steps<E>, E: Element>(job: RangeJob<'_>) {
                     .copy_from_slice(&packed_scores[head * BLOCK..][middle.0..middle.1]);
             }
         }
+        soften(view.score_cap(), scores);
         // SAFETY: the promises of this function's caller.
         unsafe { weigh::<S::Registers>(group, seen, largest, lanes, scores, rescale) };
 
@@ -328,6 +332,15 @@ unsafe fn run<S: Steps<E>, E: Element>(job: RangeJob<'_>) {
         }
     }
     finish(total, lanes);
+}
+
+/// Caps scores, which are times log2(e), in models that do so: `cap tanh(score / cap)`.
+#[inline(always)]
+pub(super) fn soften(cap: Option<f32>, scores: &mut [f32]) {
+    if let Some(cap) = cap {
+        let cap = cap * std::f32::consts::LOG2_E;
+        scores.iter_mut().for_each(|score| *score = cap * (*score / cap).tanh());
+    }
 }
 
 /// Turns the scores of one block, `[group][64]`, into weights; tokens outside `seen` get none.
@@ -348,6 +361,7 @@ pub(super) unsafe fn weigh<R: Simd>(
     let after = seen[0].1.max(seen[1].1);
     for head in 0..group {
         let scores = &mut scores[head * BLOCK..][..BLOCK];
+        scores[..seen[0].0].fill(UNSEEN);
         scores[between.clone()].fill(UNSEEN);
         scores[after..].fill(UNSEEN);
         let lanes = lanes[head * MOST_LANES..][..MOST_LANES].as_mut_ptr();

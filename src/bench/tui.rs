@@ -105,7 +105,8 @@ impl Session {
         let child = Command::new(std::env::current_exe().map_err(os)?)
             .args(["--model", &options.model, "--raw", "--color", "truecolor", "--prompt-file"])
             .arg(prompt)
-            .arg("--record")
+            // Every session but the first replaces the recording of the one before.
+            .args(["--force", "--record"])
             .arg(record)
             .args(["--max-new", &max_new.to_string()])
             .stdin(handle(&terminal)?)

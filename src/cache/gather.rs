@@ -21,13 +21,23 @@ impl HeadStore {
         old: &CacheSpec,
         new: &CacheSpec,
         place: (usize, usize),
-        len: usize,
+        (stored, len): (usize, usize),
     ) -> Self {
         let mut store = Self::new(new, place.0, place.1);
+        let from = |start: usize, positions: Range<usize>| {
+            positions.start.max(start)..positions.end.max(start)
+        };
         // Positions that are packed, coded or dropped already; the window's blocks hold all others.
-        let was = if self.middle.has_whole_keys() { 0..0 } else { middle(old, len) };
-        let becomes = middle(new, len);
-        let outside = [0..becomes.start, becomes.end..len];
+        let was = if self.middle.has_whole_keys() { 0..0 } else { from(stored, old.middle(len)) };
+        let middle = new.middle(len);
+        // A group of codes is whole, so it may begin before what is stored of other tokens.
+        let chunk = new.window().chunk;
+        let first_chunk = stored.saturating_sub(middle.start) / chunk * chunk + middle.start;
+        let becomes = match &store.middle {
+            Middle::Coded(_) if stored > middle.start => from(first_chunk, middle),
+            _ => from(stored, middle),
+        };
+        let outside = [from(stored, 0..becomes.start), from(stored, becomes.end..len)];
         if store.middle.has_whole_keys() && was.is_empty() {
             store.whole = self.whole.clone();
         } else {
@@ -51,14 +61,9 @@ impl HeadStore {
             Middle::Coded(coded) => source.code::<E>(coded, (new, place), becomes),
             Middle::Whole | Middle::Dropped => {}
         }
+        store.forget(new.window().sink, 0..stored);
         store
     }
-}
-
-/// The positions of the middle.
-fn middle(spec: &CacheSpec, len: usize) -> Range<usize> {
-    let window = spec.window();
-    window.sink.min(len)..window.sink.min(len) + window.middle(len)
 }
 
 /// A head from which middle tokens are taken.
@@ -142,7 +147,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Codes these positions, the whole middle of a specification.
+    /// Codes these positions, the middle of a specification, or its end from a whole chunk on.
     fn code<E: Element>(
         &mut self,
         to: &mut Blocks,
@@ -155,17 +160,18 @@ impl<'a> Source<'a> {
             (Middle::Coded(blocks), Some(before)) if sink == self.sink => Some((blocks, before)),
             _ => None,
         };
-        let mut done = 0;
+        let mut done = positions.start.saturating_sub(sink);
+        let coded = self.was.end.saturating_sub(sink);
         if let Some((blocks, _)) = before.filter(|(_, before)| *before == layout) {
             *to = blocks.clone();
-            done = self.was.len();
+            done = coded.max(done);
         }
-        for (block, columns) in spans(done..positions.len()) {
+        for (block, columns) in spans(done..positions.end.saturating_sub(sink).max(done)) {
             let first = sink + block * BLOCK;
             let rows = self.rows::<E>(first + columns.start..first + columns.end);
             rows.write::<E>(layout, to.get_mut(block), columns.clone());
             if let Some((blocks, before)) = before.filter(|(_, before)| *before != layout) {
-                let had = self.was.len().saturating_sub(block * BLOCK).min(BLOCK);
+                let had = coded.saturating_sub(block * BLOCK).min(BLOCK);
                 let tokens = columns.start.min(had)..columns.end.min(had);
                 if let Some(from) = blocks.get(block) {
                     layout.keep_codes(to.get_mut(block), tokens, (before, from));

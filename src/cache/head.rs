@@ -32,7 +32,8 @@ impl HeadStore {
         let middle = Middle::new(spec, layer, kv_head);
         let block_bytes = head_dim * BLOCK * spec.dtype().bytes();
         // What leaves the window is freed block by block, so each block is its own allocation.
-        let slab = |stays: bool| if stays { RESIDENT_BLOCKS } else { 1 };
+        let has_window = spec.sight().window(layer).is_some();
+        let slab = |stays: bool| if stays && !has_window { RESIDENT_BLOCKS } else { 1 };
         Self {
             whole: Blocks::new(block_bytes, slab(middle.has_whole_keys())),
             values: Blocks::new(block_bytes, slab(middle.has_values())),
@@ -112,27 +113,40 @@ impl HeadStore {
         let window = spec.window();
         let end = len + rows.len();
         let mut middle_end = window.sink + window.middle(len);
+        let mut stored = spec.first_stored(place.0, len);
         for (position, (k, v)) in (len..).zip(rows) {
             self.write::<E>(position, k, v);
             let len = position + 1;
             if len % BLOCK == 0 || len == end {
                 let target = window.sink + window.middle(len);
-                self.enter_middle::<E>(spec, place, middle_end..target);
+                self.enter_middle::<E>(spec, place, (middle_end..target, stored));
                 self.free_middle(window.sink, middle_end..target);
                 middle_end = target;
+                let first = spec.first_stored(place.0, len);
+                self.forget(window.sink, stored..first);
+                stored = first;
             }
         }
     }
 
-    /// Stores these positions, which are still in the window, as the middle's. They are whole
-    /// chunks, so groups of codes are complete, and each is coded here and never again.
+    /// Stores these positions, which are still in the window but for those before `stored`, as the
+    /// middle's. They are whole chunks, so groups of codes are complete, and each is coded here and
+    /// never again. Chunks that a layer with a window saw the last of before are left out.
     fn enter_middle<E: Element>(
         &mut self,
         spec: &CacheSpec,
         (layer, kv_head): (usize, usize),
-        moved: Range<usize>,
+        (mut moved, stored): (Range<usize>, usize),
     ) {
-        let sink = spec.window().sink;
+        let (sink, chunk) = (spec.window().sink, spec.window().chunk);
+        if moved.start < stored {
+            let gone = stored - moved.start;
+            let whole = matches!(self.middle, Middle::Coded(_));
+            moved.start += if whole { gone.next_multiple_of(chunk) } else { gone };
+        }
+        if moved.is_empty() {
+            return;
+        }
         match &mut self.middle {
             Middle::Packed(packed) => {
                 pack::<E>(&self.whole, packed, spec.kept(layer, kv_head), moved);
@@ -162,6 +176,24 @@ impl HeadStore {
         }
         if !self.middle.has_values() {
             self.values.free(blocks);
+        }
+    }
+
+    /// Frees the blocks of these positions, which no token sees any more.
+    pub(super) fn forget(&mut self, sink: usize, gone: Range<usize>) {
+        if gone.is_empty() {
+            return;
+        }
+        let blocks = gone.start / BLOCK..gone.end / BLOCK;
+        self.whole.free(blocks.clone());
+        self.values.free(blocks.clone());
+        match &mut self.middle {
+            Middle::Packed(packed) => packed.free(blocks),
+            Middle::Coded(coded) => {
+                let block = |position: usize| position.saturating_sub(sink) / BLOCK;
+                coded.free(block(gone.start)..block(gone.end));
+            }
+            Middle::Whole | Middle::Dropped => {}
         }
     }
 

@@ -9,6 +9,8 @@ use crate::element::with_element;
 #[derive(Debug, Clone)]
 pub(super) struct LayerCache {
     pub(super) len: usize,
+    /// The first position that is stored.
+    pub(super) first: usize,
     pub(super) heads: Vec<HeadStore>,
 }
 
@@ -21,6 +23,6 @@ impl LayerCache {
         len: usize,
     ) -> Self {
         let head = |(head, rows): (usize, HeadRows)| with_element!(spec.dtype(), E => HeadStore::from_rows::<E>(spec, layer, head, &rows));
-        Self { len, heads: heads.enumerate().map(head).collect() }
+        Self { len, first: 0, heads: heads.enumerate().map(head).collect() }
     }
 }

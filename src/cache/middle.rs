@@ -27,13 +27,14 @@ pub(super) enum Middle {
 impl Middle {
     pub(super) fn new(spec: &CacheSpec, layer: usize, kv_head: usize) -> Self {
         let kept = spec.kept(layer, kv_head).len();
+        let slab = if spec.sight().window(layer).is_some() { 1 } else { RESIDENT_BLOCKS };
         match spec.layout(layer, kv_head) {
-            Some(layout) => Self::Coded(Blocks::new(layout.bytes(), RESIDENT_BLOCKS)),
+            Some(layout) => Self::Coded(Blocks::new(layout.bytes(), slab)),
             None if spec.is_whole(layer, kv_head) => Self::Whole,
             None if kept == 0 => Self::Dropped,
             None => {
                 let block_bytes = kept * BLOCK * spec.dtype().bytes();
-                Self::Packed(Blocks::new(block_bytes, RESIDENT_BLOCKS))
+                Self::Packed(Blocks::new(block_bytes, slab))
             }
         }
     }

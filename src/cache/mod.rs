@@ -16,6 +16,7 @@ mod padding;
 mod remote;
 mod rows;
 mod sequence;
+mod sight;
 mod spec;
 mod view;
 
@@ -24,5 +25,6 @@ pub use bytes::CacheBytes;
 pub use remote::Remote;
 pub use rows::{HeadRows, StoredKey};
 pub use sequence::SequenceCache;
+pub use sight::Sight;
 pub use spec::CacheSpec;
 pub use view::{HeadView, Parts};

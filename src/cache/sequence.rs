@@ -8,7 +8,7 @@ use super::head::HeadStore;
 use super::layer::LayerCache;
 use super::remote::{Remote, RemoteCache};
 use super::view::HeadView;
-use super::{CacheBytes, CacheSpec};
+use super::{CacheBytes, CacheSpec, Sight};
 use crate::element::with_element;
 use crate::mask::{Shape, Width};
 use crate::numbers::count;
@@ -45,10 +45,26 @@ impl SequenceCache {
         };
         let layer = |layer| LayerCache {
             len: 0,
+            first: 0,
             heads: (0..kv_heads).map(|index| head(layer, index)).collect(),
         };
         let layers = (0..layers).map(layer).collect();
         Self { spec, layers, remote: None }
+    }
+
+    /// Makes an empty cache that of a model whose layers look back so far.
+    ///
+    /// # Errors
+    /// When it holds tokens that were stored under another sight.
+    pub fn look_back(&mut self, sight: &Arc<Sight>) -> Result<()> {
+        if self.spec.sight() == sight {
+            return Ok(());
+        }
+        if !self.is_empty() || self.remote.is_some() {
+            return Err(Error::run("a cache with tokens of a model with other windows"));
+        }
+        *self = Self::new(Arc::new(CacheSpec::clone(&self.spec).with_sight(Arc::clone(sight))));
+        Ok(())
     }
 
     /// Moves an empty cache to a device, which appends the tokens from now on.
@@ -90,7 +106,7 @@ impl SequenceCache {
             "k and v are [tokens, {kv_heads}, {head_dim}]"
         );
         let (spec, tokens) = (&*self.spec, k.len() / row);
-        let LayerCache { len, heads } = &mut self.layers[layer];
+        let LayerCache { len, first, heads } = &mut self.layers[layer];
         let append = |(head, store): (usize, &mut HeadStore)| {
             let part = |token| &<[f32]>::split_at(token, head * head_dim).1[..head_dim];
             let rows = k.chunks_exact(row).map(part).zip(v.chunks_exact(row).map(part));
@@ -102,6 +118,7 @@ impl SequenceCache {
             heads.par_iter_mut().enumerate().for_each(append);
         }
         *len += tokens;
+        *first = spec.first_stored(layer, *len).max(*first);
     }
 
     /// Tokens in one layer.
@@ -159,10 +176,16 @@ impl SequenceCache {
                 (window.sink + window.middle(now), window.sink + window.middle(len));
             stays < pruned.min(len)
         };
-        self.spec.is_dense()
-            || !(0..self.layers.len())
-                .map(|layer| self.len(layer))
-                .any(|now| now > len && becomes_whole(now))
+        // Layers with a window have freed what the tokens before saw.
+        let is_stored = |layer: usize| {
+            self.layers[layer].len <= len
+                || self.layers[layer].first <= self.spec.sight().seen(layer, len).start
+        };
+        (0..self.layers.len()).all(is_stored)
+            && (self.spec.is_dense()
+                || !(0..self.layers.len())
+                    .map(|layer| self.len(layer))
+                    .any(|now| now > len && becomes_whole(now)))
     }
 
     /// Rewinds every layer to its first `len` tokens (layers that hold no more stay as they are).
@@ -175,7 +198,7 @@ impl SequenceCache {
         if !self.can_truncate(len) {
             let Some(dense) = dense.filter(|dense| dense.tokens() >= len) else {
                 return Err(Error::input(format!(
-                    "going back from {} to {to} tokens needs pruned key channels, and no dense cache of {to} tokens is at hand",
+                    "going back from {} to {to} tokens needs pruned key channels or tokens before a layer's window, and no dense cache of {to} tokens is at hand",
                     count(self.tokens()),
                     to = count(len)
                 )));
@@ -237,6 +260,10 @@ impl SequenceCache {
                 describe(&spec)
             )));
         }
+        let spec = match spec.sight() == self.spec.sight() {
+            true => spec,
+            false => Arc::new(CacheSpec::clone(&spec).with_sight(Arc::clone(self.spec.sight()))),
+        };
         self.check_narrower(&spec)?;
         if let Some(remote) = &self.remote {
             let storage = remote.storage().narrowed(Arc::clone(&spec))?;
@@ -246,8 +273,13 @@ impl SequenceCache {
         }
         self.check_codable(&spec)?;
         let heads = |(layer, from): (usize, &LayerCache)| {
-            let gather = |(head, store): (usize, &HeadStore)| with_element!(spec.dtype(), E => store.gather::<E>(&self.spec, &spec, (layer, head), from.len));
-            LayerCache { len: from.len, heads: from.heads.iter().enumerate().map(gather).collect() }
+            let first = from.first.max(spec.first_stored(layer, from.len));
+            let gather = |(head, store): (usize, &HeadStore)| with_element!(spec.dtype(), E => store.gather::<E>(&self.spec, &spec, (layer, head), (first, from.len)));
+            LayerCache {
+                len: from.len,
+                first,
+                heads: from.heads.iter().enumerate().map(gather).collect(),
+            }
         };
         let layers = self.layers.par_iter().enumerate().map(heads).collect();
         Ok(SequenceCache { spec, layers, remote: None })
@@ -264,6 +296,17 @@ impl SequenceCache {
             let stays_pruned =
                 pruned.is_empty() || becomes.start <= pruned.start && pruned.end <= becomes.end;
             for head in 0..kv_heads {
+                // Whole groups are coded, and of the first one a part may be gone.
+                let is_forgotten = self.layers[layer].first > becomes.start;
+                if is_forgotten
+                    && spec.layout(layer, head).is_some_and(|layout| {
+                        self.spec.layout(layer, head) != Some(layout) || old.sink != new.sink
+                    })
+                {
+                    return Err(Error::input(format!(
+                        "layer {layer} no longer has the tokens before its window, so what it stores cannot be coded anew without a dense cache"
+                    )));
+                }
                 if self.spec.is_whole(layer, head) || pruned.is_empty() {
                     continue;
                 }

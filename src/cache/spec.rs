@@ -1,8 +1,11 @@
 //! The specification of a cache: geometry, window, element type and plan. It never changes, and
 //! sequences share it.
 
-use super::CacheBytes;
+use std::ops::Range;
+use std::sync::Arc;
+
 use super::coded::BlockLayout;
+use super::{BLOCK, CacheBytes, Sight};
 use crate::element::Dtype;
 use crate::mask::{CachePlan, ChannelMask, Shape, Window, group_tokens};
 use crate::{Error, Result};
@@ -17,6 +20,9 @@ pub struct CacheSpec {
     kept: Vec<Box<[usize]>>,
     /// Layouts of the middle of heads that have codes, one per layer and KV head.
     layouts: Vec<Option<BlockLayout>>,
+    sight: Arc<Sight>,
+    /// Whether a dense cache, too, frees what its layers no longer see.
+    forgets: bool,
 }
 
 impl CacheSpec {
@@ -54,7 +60,50 @@ impl CacheSpec {
             is_coded.then(|| BlockLayout::new(k, v, plan.coding(), element, group))
         };
         let layouts = shape.each_head().map(layout).collect();
-        Ok(Self { window, dtype, plan, kept, layouts })
+        let (sight, forgets) = (Arc::default(), false);
+        Ok(Self { window, dtype, plan, kept, layouts, sight, forgets })
+    }
+
+    /// The same for a model whose layers look back so far. A decoder gives this to every cache
+    /// that it fills.
+    pub fn with_sight(self, sight: Arc<Sight>) -> Self {
+        Self { sight, ..self }
+    }
+
+    /// The same for a cache that is never rewound beyond what it stores: a layer with a window
+    /// frees the tokens before it. Pruned caches always do; a dense one, from which others are
+    /// gathered, keeps them otherwise.
+    pub fn forgetting(self) -> Self {
+        Self { forgets: true, ..self }
+    }
+
+    /// How far the layers look back.
+    pub fn sight(&self) -> &Arc<Sight> {
+        &self.sight
+    }
+
+    /// The first position that a layer of `len` tokens has to store: blocks of tokens that it no
+    /// longer sees are freed. Codes need the whole chunk that a token came in.
+    pub(super) fn first_stored(&self, layer: usize, len: usize) -> usize {
+        let seen = self.sight.seen(layer, len).start;
+        if seen == 0 || (self.is_dense() && !self.forgets) {
+            return 0;
+        }
+        let is_coded = (0..self.shape().kv_heads).any(|head| self.layout(layer, head).is_some());
+        let slack = if is_coded { self.window.chunk } else { 0 };
+        seen.saturating_sub(slack) / BLOCK * BLOCK
+    }
+
+    /// The positions of a layer's middle, seen or not.
+    pub(super) fn middle(&self, len: usize) -> Range<usize> {
+        let sink = self.window.sink.min(len);
+        sink..sink + self.window.middle(len)
+    }
+
+    /// The positions of a layer's middle that its last token sees.
+    pub fn seen_middle(&self, layer: usize, len: usize) -> Range<usize> {
+        let (middle, first) = (self.middle(len), self.sight.seen(layer, len).start);
+        middle.start.max(first.min(len))..middle.end.max(first.min(len))
     }
 
     /// The dense cache of this geometry: every channel of every token.
@@ -116,7 +165,8 @@ impl CacheSpec {
 
     /// Bytes that one sequence of `len` tokens stores, in closed form. Middle tokens take what
     /// [`HeadBytes`](crate::mask::HeadBytes) says of each head, every other token `2 * head_dim`
-    /// elements per head.
+    /// elements per head. Tokens that a layer does not see count nothing there (what a dense cache
+    /// keeps of them to go back counts as allocated).
     pub fn bytes_at(&self, len: usize) -> CacheBytes {
         let shape = self.shape();
         (0..shape.layers).map(|layer| self.layer_bytes_at(layer, len)).sum()
@@ -125,11 +175,15 @@ impl CacheSpec {
     /// The part of [`Self::bytes_at`] that one layer stores.
     pub fn layer_bytes_at(&self, layer: usize, len: usize) -> CacheBytes {
         let Shape { kv_heads, head_dim, .. } = self.shape();
-        let (middle, group) = (self.window.middle(len), self.group_tokens());
-        let window = (len - middle) * self.dtype.bytes() * head_dim * kv_heads;
+        let (middle, group) = (self.seen_middle(layer, len), self.group_tokens());
+        let seen = self.sight.seen(layer, len).len();
+        let window = (seen - middle.len()) * self.dtype.bytes() * head_dim * kv_heads;
+        // Codes come in whole groups.
+        let first = middle.start.saturating_sub(self.window.sink) / group * group;
+        let grouped = middle.end.saturating_sub(self.window.sink + first).max(middle.len());
         let heads = (0..kv_heads).map(|head| {
             let bytes = self.plan.head_bytes((layer, head), self.dtype.bytes());
-            bytes.at(middle, group)
+            bytes.at(if self.layout(layer, head).is_some() { grouped } else { middle.len() }, group)
         });
         let [middle_k, middle_v] =
             heads.fold([0, 0], |sum, head| [sum[0] + head[0], sum[1] + head[1]]);

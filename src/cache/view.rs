@@ -29,6 +29,7 @@ pub struct HeadView<'a> {
     store: &'a HeadStore,
     kept: &'a [usize],
     layout: Option<&'a BlockLayout>,
+    layer: usize,
     len: usize,
 }
 
@@ -44,6 +45,7 @@ impl<'a> HeadView<'a> {
             store: &layer.heads[kv_head],
             kept: spec.kept(index, kv_head),
             layout: spec.layout(index, kv_head),
+            layer: index,
             len: layer.len,
         }
     }
@@ -73,17 +75,35 @@ impl<'a> HeadView<'a> {
         self.kept
     }
 
-    /// Which tokens are in which part.
+    /// Which tokens are in which part. In a layer with a window, those before it are in none.
     pub fn parts(&self) -> Parts {
-        let window = self.spec.window();
-        let sink = window.sink.min(self.len);
-        let middle_end = sink + window.middle(self.len);
-        Parts { sink: 0..sink, middle: sink..middle_end, recent: middle_end..self.len }
+        let first = self.spec.sight().seen(self.layer, self.len).start;
+        let sink = self.spec.window().sink.min(self.len);
+        let middle = self.spec.seen_middle(self.layer, self.len);
+        Parts { sink: first.min(sink)..sink, recent: middle.end..self.len, middle }
+    }
+
+    /// Soft cap of attention scores.
+    pub fn score_cap(&self) -> Option<f32> {
+        self.spec.sight().score_cap
+    }
+
+    /// The position of the first coded token, seen or not.
+    pub fn coded_from(&self) -> usize {
+        self.spec.window().sink
+    }
+
+    /// Whether the last token does not see the one at this position, which may be gone.
+    fn is_unseen(&self, position: usize) -> bool {
+        position < self.spec.sight().seen(self.layer, self.len).start
     }
 
     /// The stored key of the token at `position`; of a coded one the numbers that its codes stand
-    /// for.
+    /// for. One before the layer's window counts as dropped.
     pub fn key(&self, position: usize) -> StoredKey {
+        if self.is_unseen(position) {
+            return StoredKey::Dropped;
+        }
         if !self.parts().middle.contains(&position) {
             return StoredKey::Whole(self.column(&self.store.whole, position));
         }
@@ -100,8 +120,12 @@ impl<'a> HeadView<'a> {
         }
     }
 
-    /// The value of the token at `position`; `None` where its head dropped it.
+    /// The value of the token at `position`; `None` where its head dropped it or it is before the
+    /// layer's window.
     pub fn value(&self, position: usize) -> Option<Vec<f32>> {
+        if self.is_unseen(position) {
+            return None;
+        }
         if self.parts().middle.contains(&position) && !self.store.middle.has_values() {
             let Middle::Coded(_) = &self.store.middle else { return None };
             let (layout, block, token) = self.coded_token(position);
@@ -138,18 +162,19 @@ impl<'a> HeadView<'a> {
     }
 
     fn coded_magnitudes(&self) -> Vec<f32> {
-        let middle = self.parts().middle.len();
+        let (middle, sink) = (self.parts().middle, self.coded_from());
         let layout = self.layout.expect("coded heads have a layout");
         let mut sums = vec![0.0; layout.channels().len()];
         let mut keys = vec![0.0; sums.len() * BLOCK];
-        for (index, columns) in spans(0..middle) {
+        let coded = middle.start.saturating_sub(sink)..middle.end.saturating_sub(sink);
+        for (index, columns) in spans(coded) {
             let Some(block) = self.coded_block(index) else { continue };
             with_element!(self.dtype(), E => layout.read_keys::<E>(block, &mut keys));
             for (sum, row) in sums.iter_mut().zip(keys.chunks_exact(BLOCK)) {
                 *sum += row[columns.clone()].iter().map(|k| k.abs()).sum::<f32>();
             }
         }
-        sums.iter_mut().for_each(|sum| *sum /= middle.max(1) as f32);
+        sums.iter_mut().for_each(|sum| *sum /= middle.len().max(1) as f32);
         self.in_order_of_kept(layout, &sums)
     }
 

@@ -64,7 +64,8 @@ pub(super) fn run(args: &CompareArgs) -> Result<()> {
     }
     let baked = session.model.load_with_zero_rows(rows)?;
     let window = Window::default();
-    let cache = Arc::new(CacheSpec::dense(config.mask_shape(), window, session.cache.kv_dtype)?);
+    let cache = CacheSpec::dense(config.mask_shape(), window, session.cache.kv_dtype)?;
+    let cache = Arc::new(cache.with_sight(config.sight()));
     let reach = cache.bytes_at(prompt.len() + args.max_new).total();
     dense.check_cache_memory("two dense caches", 2 * reach)?;
     let setup = BakedSetup { prompt, max_new: args.max_new, sampling, cache };

@@ -13,8 +13,11 @@ use crate::{Error, Result, machine};
 /// Arguments of `kscope fetch`.
 #[derive(Debug, clap::Args)]
 pub struct FetchArgs {
-    /// `smollm2-135m`, or `texts` for prose, drama, source code and manuals
+    /// `smollm2-135m`, `gemma3-270m`, or `texts` for prose, drama, source code and manuals
     what: String,
+    /// Accept the terms of a licence that restricts how a model may be used
+    #[arg(long)]
+    accept_terms: bool,
     #[command(flatten)]
     progress: ProgressArgs,
 }
@@ -27,6 +30,16 @@ pub fn run(args: &FetchArgs) -> Result<()> {
         return fetch_texts(&mut bar);
     }
     let model = fetch::known_model(&args.what)?;
+    if let (Some(terms), false) = (&model.terms, args.accept_terms) {
+        let path = fetch::terms(model, &mut bar)?;
+        bar.finish();
+        let here =
+            path.map(|path| format!(", which are at {}", path.display())).unwrap_or_default();
+        return Err(Error::input(format!(
+            "{} is licensed under the {} ({}){here}: they restrict how it may be used; read them, and repeat with --accept-terms to accept them",
+            model.name, model.licence, terms.address
+        )));
+    }
     let path = fetch::model(model, &mut bar)?;
     bar.finish();
     output::line(&format!("{} ({}) is at {}", model.name, model.licence, path.display()))

@@ -9,6 +9,7 @@ use super::widths::PlanReport;
 use crate::cache::CacheSpec;
 use crate::capacity::KvStore;
 use crate::mask::fingerprint;
+use crate::model::additions::LayerKind;
 use crate::model::arch;
 use crate::model::config::Config;
 use crate::model::load::{self, Opened, Source};
@@ -96,7 +97,7 @@ fn show(args: &Show) -> Result<()> {
         "{} · {} · {} parameters{}\n\
          {} layers · hidden {} · MLP {} · {} query heads on {} KV heads of {} channels · vocabulary {}\n\
          context {} · rope theta {} · {}\n\
-         K/V cache in {}: {} a token dense",
+         {}K/V cache in {}: {} a token dense",
         opened.name,
         config.architecture,
         numbers::count(config.parameters()),
@@ -113,6 +114,7 @@ fn show(args: &Show) -> Result<()> {
         numbers::count(config.max_context),
         config.rope_theta,
         rope_text(config),
+        kinds_text(config),
         args.cache.kv_dtype,
         numbers::bytes(dense_token),
     );
@@ -138,6 +140,37 @@ fn show(args: &Show) -> Result<()> {
         ));
     }
     output::line(&text)
+}
+
+/// The kinds of layers where they are not all alike, as a line of its own: "layers: 3 as usual; 15:
+/// sees the last 512 tokens, rotates by a base of its own".
+fn kinds_text(config: &Config) -> String {
+    let mut kinds: Vec<(LayerKind, usize)> = Vec::new();
+    for layer in 0..config.layers {
+        let kind = config.additions.kind(layer);
+        match kinds.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, layers)) => *layers += 1,
+            None => kinds.push((kind, 1)),
+        }
+    }
+    kinds.sort_by_key(|(kind, _)| kind.window.is_some());
+    let words = |(kind, layers): &(LayerKind, usize)| match kind.words() {
+        usual if usual.is_empty() => format!("{layers} as usual"),
+        words => format!("{layers}: {words}"),
+    };
+    let parts = config.rotated() < config.head_dim;
+    let turn = format!("{} of {} channels of a head rotate", config.rotated(), config.head_dim);
+    let kinds = match kinds.as_slice() {
+        [(kind, _)] if *kind == LayerKind::default() => None,
+        kinds => {
+            Some(format!("layers: {}", kinds.iter().map(words).collect::<Vec<_>>().join("; ")))
+        }
+    };
+    let lines: Vec<String> = parts.then_some(turn).into_iter().chain(kinds).collect();
+    match lines.is_empty() {
+        true => String::new(),
+        false => format!("{}\n", lines.join(" · ")),
+    }
 }
 
 /// The model: what is here, or a published shape of this name; `None` for a shape that kscope knows

@@ -1,5 +1,6 @@
 //! `kscope run`: decode without a screen; text to standard output, figures to standard error.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::{Ready, SessionArgs};
@@ -128,6 +129,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
     }
     let ready = args.session.open(args.batch)?;
     let Ready { model, choice, pruned: spec, dense, context, prompts } = ready;
+    // Nothing here goes back, so that layers with a window keep it alone.
+    let spec = Arc::new(CacheSpec::clone(&spec).forgetting());
     let forced = (!args.force_ids.is_empty()).then(|| args.force_ids.clone());
     let max_new = forced.as_ref().map_or(args.max_new, Vec::len);
     let reach = |prompt: &Vec<u32>| (prompt.len() + max_new).min(context);

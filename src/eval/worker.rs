@@ -265,10 +265,13 @@ fn lost<'a>(newest: &'a Newest<'a>) -> impl Iterator<Item = LostSample> + 'a {
 fn prepared(model: &Arc<Model>, order: &EvalOrder) -> Result<(EvalPlan, RunHeader)> {
     let has = |suite| order.suite == suite || order.suite == Suite::All;
     let shape = model.config().mask_shape();
-    let dense = Arc::new(CacheSpec::dense(shape, order.window, order.kv_dtype)?);
+    let sight = model.config().sight();
+    let dense = CacheSpec::dense(shape, order.window, order.kv_dtype)?;
+    let dense = Arc::new(dense.with_sight(Arc::clone(&sight)));
     let mask = |(name, plan): &(String, CachePlan)| {
         let spec = CacheSpec::planned(order.window, order.kv_dtype, plan.clone())?;
-        Ok(Mask { name: name.clone(), spec: Arc::new(spec) })
+        let spec = Arc::new(spec.with_sight(Arc::clone(&sight)));
+        Ok(Mask { name: name.clone(), spec })
     };
     let masks: Vec<Mask> = order.masks.iter().map(mask).collect::<Result<_>>()?;
     let longest = order.ctx.last().copied().unwrap_or(0);

@@ -103,7 +103,8 @@ pub fn estimate(
     let step_seconds =
         operations / rates.flops_f32 + traffic / rates.bandwidth + 2.0 * sample_bytes / rates.bus;
     let before_norms = if config.qk_norm { q + kv } else { 0 };
-    let kept = 2 * h + 2 * q + 2 * kv + 2 * ff + config.heads + before_norms;
+    let before_last = if config.architecture.norms.after { 2 * h } else { 0 };
+    let kept = 2 * h + 2 * q + 2 * kv + 2 * ff + config.heads + before_norms + before_last;
     let head_bytes = 4 * context * (rows * config.group()).max(d);
     let buffer = (config.kv_heads * head_bytes).min(MOST_BYTES.max(head_bytes));
     let step_bytes = 4 * 2 * h * ff + 4 * kv * context + SCORE_BUFFERS * buffer;

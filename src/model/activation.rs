@@ -14,6 +14,21 @@ use crate::model::host::ops::exp;
 pub enum Activation {
     /// `value(x) = x s(x)` and `slope(x) = s(x) (1 + x (1 - s(x)))`, with `s(x) = 1 / (1 + e^-x)`.
     Silu,
+    /// GELU with the tanh approximation (arXiv 1606.08415): `value(x) = x (1 + t) / 2` with `t =
+    /// tanh(u)` and `u = sqrt(2 / pi) (x + 0.044715 x^3)`; `slope(x) = (1 + t) / 2 + x (1 - t^2) u' /
+    /// 2`.
+    GeluTanh,
+}
+
+/// `sqrt(2 / pi)`.
+const ROOT: f32 = 0.797_884_6;
+const CUBE: f32 = 0.044_715;
+
+/// Value and slope of [`Activation::GeluTanh`].
+fn gelu_tanh(x: f32) -> [f32; 2] {
+    let t = (ROOT * (x + CUBE * x * x * x)).tanh();
+    let rise = ROOT * (1.0 + 3.0 * CUBE * x * x);
+    [0.5 * x * (1.0 + t), 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * rise]
 }
 
 impl Activation {
@@ -22,6 +37,14 @@ impl Activation {
     pub fn gate(self, gate_up: &[f32], width: usize, out: &mut [f32]) {
         match self {
             Self::Silu => silu_gate(gate_up, width, out),
+            Self::GeluTanh => {
+                for (row, out) in gate_up.chunks_exact(2 * width).zip(out.chunks_exact_mut(width)) {
+                    let (gate, up) = row.split_at(width);
+                    for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
+                        *out = gelu_tanh(*gate)[0] * up;
+                    }
+                }
+            }
         }
     }
 
@@ -39,6 +62,11 @@ impl Activation {
                         d_gate[c] = d_out[c] * up[c] * s * (1.0 + gate[c] * (1.0 - s));
                         d_up[c] = d_out[c] * gate[c] * s;
                     }
+                    Self::GeluTanh => {
+                        let [value, slope] = gelu_tanh(gate[c]);
+                        d_gate[c] = d_out[c] * up[c] * slope;
+                        d_up[c] = d_out[c] * value;
+                    }
                 }
             }
         }
@@ -48,6 +76,7 @@ impl Activation {
     pub fn gate_tensors(self, gate: &Tensor, up: &Tensor) -> candle_core::Result<Tensor> {
         match self {
             Self::Silu => silu(gate)? * up,
+            Self::GeluTanh => gate.gelu()? * up,
         }
     }
 
@@ -62,6 +91,16 @@ impl Activation {
             Self::Silu => {
                 let s = sigmoid(gate)?;
                 [(gate * &s)?, (&s * ((gate * (1.0 - &s)?)? + 1.0)?)?]
+            }
+            Self::GeluTanh => {
+                let (root, cube) = (f64::from(ROOT), f64::from(CUBE));
+                let square = gate.sqr()?;
+                let inner = ((gate * ((&square * cube)? + 1.0)?)? * root)?;
+                let t = inner.tanh()?;
+                let half = ((&t + 1.0)? * 0.5)?;
+                let rise = (((square * (3.0 * cube))? + 1.0)? * (0.5 * root))?;
+                let bend = (gate * ((1.0 - t.sqr()?)? * rise)?)?;
+                [(gate * &half)?, (half + bend)?]
             }
         };
         Ok([((d_out * up)? * slope)?, (d_out * value)?])
@@ -97,27 +136,36 @@ mod tests {
         let mut gated = vec![0.0; WIDTH];
         Activation::Silu.gate(&x, WIDTH, &mut gated);
         assert!((gated[5] - x[5] / (1.0 + (-x[5]).exp()) * x[42]).abs() < 1e-6);
+        Activation::GeluTanh.gate(&x, WIDTH, &mut gated);
+        let inner = (2.0 / std::f32::consts::PI).sqrt() * (x[5] + 0.044715 * x[5].powi(3));
+        assert!((gated[5] - 0.5 * x[5] * (1.0 + inner.tanh()) * x[42]).abs() < 1e-6);
     }
 
     #[test]
     fn tensors_gate_as_rows_do_and_both_gradients_are_the_slope() {
+        for activation in [Activation::Silu, Activation::GeluTanh] {
+            check_tensors(activation);
+        }
+    }
+
+    fn check_tensors(activation: Activation) {
         let x = rows();
         let (gate, up) = x.split_at(WIDTH);
         let tensor = |x: &[f32]| Tensor::from_slice(x, (1, WIDTH), &Device::Cpu).unwrap();
         let numbers = |x: Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let value = |x: &[f32]| {
             let mut out = vec![0.0; WIDTH];
-            Activation::Silu.gate(x, WIDTH, &mut out);
+            activation.gate(x, WIDTH, &mut out);
             out
         };
-        let over_tensors = Activation::Silu.gate_tensors(&tensor(gate), &tensor(up)).unwrap();
+        let over_tensors = activation.gate_tensors(&tensor(gate), &tensor(up)).unwrap();
         for (found, expected) in numbers(over_tensors).into_iter().zip(value(&x)) {
             assert!((found - expected).abs() < 1e-6, "{found} for {expected}");
         }
         let d_out: Vec<f32> = (0..WIDTH).map(|i| (i as f32 * 0.11).cos()).collect();
         let mut back = vec![0.0; 2 * WIDTH];
-        Activation::Silu.gate_back(&x, WIDTH, &d_out, &mut back);
-        let tensors = Activation::Silu
+        activation.gate_back(&x, WIDTH, &d_out, &mut back);
+        let tensors = activation
             .gate_tensors_back(&tensor(gate), &tensor(up), &tensor(&d_out))
             .unwrap()
             .map(numbers)

@@ -1,10 +1,13 @@
 //! The shape of a decoder model, from any kind of file.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use crate::attention::AttentionScale;
+use crate::cache::Sight;
 use crate::mask::{Geometry, Shape};
 use crate::model::activation::Activation;
+use crate::model::additions::Additions;
 use crate::model::arch::{Architecture, BlockSpec};
 use crate::model::rope_scaling::{self, RopeScaling};
 use crate::numbers::count;
@@ -55,8 +58,11 @@ pub struct Config {
     pub output_bias: bool,
     /// Biases in the MLP.
     pub mlp_bias: bool,
-    /// RMS norm on each head's q and k before rotation.
+    /// RMS norm on q and k before rotation.
     pub qk_norm: bool,
+    /// What the model has besides Llama's parts.
+    #[serde(skip_serializing_if = "Additions::is_nothing")]
+    pub additions: Additions,
     /// Tokens that end a text.
     pub eos: Vec<u32>,
     /// Token that begins a text, where the model has one.
@@ -95,9 +101,35 @@ impl Config {
         }
     }
 
-    /// The factor of attention scores.
-    pub fn attention_scale(&self) -> AttentionScale {
-        (self.architecture.attention_scale)(self.head_dim)
+    /// The factor of rotated queries that makes attention, which multiplies scores by `1 /
+    /// sqrt(head_dim)`, multiply them by the model's own factor.
+    pub fn query_factor(&self) -> f32 {
+        match self.additions.score_factor {
+            None => 1.0,
+            Some(factor) => (factor / AttentionScale::of(self.head_dim).f64()) as f32,
+        }
+    }
+
+    /// Channels of each head that rotate.
+    pub fn rotated(&self) -> usize {
+        self.additions.rotated.unwrap_or(self.head_dim)
+    }
+
+    /// Makes logits of the products of hidden states with the output projection, in place.
+    pub fn shape_logits(&self, logits: &mut [f32]) {
+        let Additions { logit_divisor, logit_cap, .. } = self.additions;
+        if logit_divisor != 1.0 {
+            logits.iter_mut().for_each(|logit| *logit /= logit_divisor);
+        }
+        if let Some(cap) = logit_cap {
+            logits.iter_mut().for_each(|logit| *logit = cap * (*logit / cap).tanh());
+        }
+    }
+
+    /// The slope of [`Self::shape_logits`] where it gave this logit.
+    pub fn logit_slope(&self, logit: f32) -> f32 {
+        let Additions { logit_divisor, logit_cap, .. } = self.additions;
+        logit_cap.map_or(1.0, |cap| 1.0 - (logit / cap).powi(2)) / logit_divisor
     }
 
     /// The activation of the MLP's gate.
@@ -118,6 +150,27 @@ impl Config {
     /// Width of all KV heads together.
     pub fn kv_width(&self) -> usize {
         self.kv_heads * self.head_dim
+    }
+
+    /// How far the layers look back, for the specifications of caches.
+    pub fn sight(&self) -> Arc<Sight> {
+        Arc::new(self.additions.sight())
+    }
+
+    /// The shortest window of a layer.
+    pub fn shortest_window(&self) -> Option<usize> {
+        self.additions.kinds.iter().filter_map(|kind| kind.window).min()
+    }
+
+    /// Makes a model whose layers look back at everything, for what knows no windows: it computes
+    /// the same within the shortest window, so that is its context.
+    pub fn end_at_windows(&mut self) {
+        if let Some(window) = self.shortest_window() {
+            if window < self.max_context {
+                (self.max_context, self.context_key) = (window, self.architecture.keys.window.hf);
+            }
+            self.additions.kinds.iter_mut().for_each(|kind| kind.window = None);
+        }
     }
 
     /// Number of weights, biases and norms included; a tied embedding counts once.
@@ -184,14 +237,7 @@ impl Config {
                 self.rms_eps
             )));
         }
-        if self.attention_scale() != AttentionScale::of(self.head_dim) {
-            return Err(Error::input(format!(
-                "{} multiplies attention scores by {}, and decode attention knows 1 / sqrt({}) alone",
-                self.architecture,
-                self.attention_scale().f64(),
-                self.head_dim
-            )));
-        }
+        self.additions.check(self.head_dim)?;
         self.check_rope()
     }
 
@@ -204,31 +250,13 @@ impl Config {
         rope_scaling::positive("attn_factor", self.rope_magnitude)?;
         if let Some(divisors) = &self.rope_divisors {
             let divisors = divisors.iter().map(|&divisor| f64::from(divisor));
-            rope_scaling::check_divisors("rope_freqs.weight", divisors, self.head_dim)?;
+            rope_scaling::check_divisors("rope_freqs.weight", divisors, self.rotated())?;
         }
-        self.rope_scaling.check(self.head_dim)
+        self.rope_scaling.check(self.rotated())
     }
 }
 
 /// Whether there is no factor; serde hands over a reference.
 fn is_one(value: &f64) -> bool {
     *value == 1.0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::arch::known_config;
-
-    #[test]
-    fn another_scale_of_attention_scores_is_refused_by_name() {
-        let mut config = known_config("llama-3.2-1b").expect("a published shape");
-        config.check().expect("its own scale");
-        static OTHER: std::sync::OnceLock<Architecture> = std::sync::OnceLock::new();
-        let scale = |head_dim: usize| AttentionScale::of(4 * head_dim);
-        config.architecture =
-            OTHER.get_or_init(|| Architecture { attention_scale: scale, ..*config.architecture });
-        let refusal = config.check().expect_err("half the scale").to_string();
-        assert!(refusal.contains("0.0625") && refusal.contains("sqrt(64)"), "{refusal}");
-    }
 }

@@ -5,9 +5,10 @@ pub use crate::model::buffers::StepBuffers;
 pub use crate::model::hooks::{LayerView, PrefillHooks, StepObserver, with_quiet_hooks};
 pub use crate::model::times::StepTimes;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::cache::SequenceCache;
+use crate::cache::{SequenceCache, Sight};
 use crate::element::Dtype;
 use crate::model::backend::{Backend, BackendWeights, Blueprint};
 use crate::model::config::Config;
@@ -26,6 +27,7 @@ pub struct Decoder {
     types: WeightTypes,
     step_bytes: u64,
     rope: Rope,
+    sight: Arc<Sight>,
     backend: Box<dyn Backend>,
     prefilled: AtomicU64,
 }
@@ -51,7 +53,8 @@ impl Decoder {
     ) -> Result<Self> {
         let (rope, step_bytes) = (Rope::new(&config)?, step_bytes as u64);
         let prefilled = AtomicU64::new(0);
-        Ok(Self { config, types, step_bytes, rope, backend, prefilled })
+        let sight = config.sight();
+        Ok(Self { config, types, step_bytes, rope, sight, backend, prefilled })
     }
 
     fn blueprint(&self) -> Blueprint<'_> {
@@ -114,7 +117,7 @@ impl Decoder {
     /// learning widen those.
     pub fn step_weights(&self) -> String {
         match self.types.is_quantised() {
-            true => format!("{}, steps with 8-bit activations", self.types),
+            true => format!("{}, steps in whole numbers", self.types),
             false => self.types.to_string(),
         }
     }
@@ -166,6 +169,7 @@ impl Decoder {
                 config.longest()
             )));
         }
+        caches.iter_mut().try_for_each(|cache| cache.look_back(&self.sight))?;
         if self.is_on_host() {
             let stored: usize =
                 caches.iter().map(|cache| cache.spec().bytes_at(tokens.len()).total()).sum();
@@ -228,7 +232,9 @@ impl Decoder {
             machine::check_memory(&what, bytes as u64)?;
         }
         let mut cache = cache.clone();
-        let logits = self.backend.extend(self.blueprint(), tokens, &mut cache, hooks)?;
+        cache.look_back(&self.sight)?;
+        let mut logits = self.backend.extend(self.blueprint(), tokens, &mut cache, hooks)?;
+        config.shape_logits(&mut logits);
         self.check_logits(&logits).map_err(|error| cache.first_not_finite().unwrap_or(error))?;
         Ok((cache, logits))
     }
@@ -242,13 +248,15 @@ impl Decoder {
         k: &[f32],
         v: &[f32],
     ) -> Result<()> {
+        cache.look_back(&self.sight)?;
         self.backend.fill(&self.config, cache, layer, [k, v])
     }
 
     /// Logits of normalised hidden states: `[n, hidden]` to `[n, vocab]`. Refuses logits that are
     /// no finite numbers: nothing that is made of them would be one.
     pub fn logits(&self, hidden: &[f32]) -> Result<Vec<f32>> {
-        let logits = self.backend.logits(&self.config, hidden)?;
+        let mut logits = self.backend.logits(&self.config, hidden)?;
+        self.config.shape_logits(&mut logits);
         self.check_logits(&logits)?;
         Ok(logits)
     }
@@ -295,7 +303,9 @@ impl Decoder {
                 count(full)
             )));
         }
+        caches.iter_mut().try_for_each(|cache| cache.look_back(&self.sight))?;
         self.backend.step(self.blueprint(), tokens, caches, buffers, observe)?;
+        config.shape_logits(&mut buffers.logits);
         // A value of an earlier token may be to blame.
         self.check_logits(&buffers.logits).map_err(|error| {
             caches.iter().find_map(|cache| cache.first_not_finite()).unwrap_or(error)

@@ -1,8 +1,10 @@
 //! Decoder models: configuration, weights, tokenizer, rotary embedding and the forward pass.
 
 pub mod activation;
+pub mod additions;
 pub mod arch;
 pub(crate) mod backend;
+pub(crate) mod branch;
 mod buffers;
 pub mod config;
 pub mod decoder;
@@ -16,6 +18,7 @@ mod loaded;
 pub mod observed;
 pub mod rope;
 pub mod rope_scaling;
+mod rope_speeds;
 pub mod served;
 mod times;
 pub mod tokenizer;

@@ -1,180 +1,94 @@
 //! Rotary position embedding in rotate-half order: channels `i` and `i + head_dim/2` form one
-//! rotation.
-//!
-//! Frequencies follow RoPE (arXiv 2104.09864), the `llama3` scaling of the Llama-3.1 release, YaRN
-//! (arXiv 2309.00071), NTK scaling by length as transformers' `dynamic` does it, and LongRoPE
-//! (arXiv 2402.13753).
-
-use std::borrow::Cow;
-use std::f64::consts::PI;
+//! rotation. Layers of one model may rotate at different speeds, or not at all.
 
 use crate::Result;
+use crate::model::additions::Rotation;
 use crate::model::config::Config;
-use crate::model::rope_scaling::RopeScaling;
+use crate::model::rope_speeds::RopeSpeeds;
 
-/// Rotation speeds of one model and the rotation itself.
+/// The rotation of every layer of one model.
 #[derive(Debug, Clone)]
 pub struct Rope {
-    /// Radians per token of each pair, `head_dim / 2` of them, fast to slow.
-    inv_freq: Vec<f64>,
-    /// What holds instead in longer texts.
-    beyond: Option<Beyond>,
-    /// Factor on cos and sin (1 but for YaRN, LongRoPE and files that state one).
-    magnitude: f64,
-}
-
-/// Rotation speeds of texts longer than the context of pretraining.
-#[derive(Debug, Clone)]
-struct Beyond {
-    /// The longest text to which they do not apply, tokens.
-    original: usize,
-    speeds: Speeds,
-}
-
-#[derive(Debug, Clone)]
-enum Speeds {
-    /// The same for every longer text.
-    Fixed(Vec<f64>),
-    /// By a theta that grows with the length.
-    Grown { factor: f64, theta: f64, head_dim: usize },
+    /// The speeds of layers that rotate alike; the first are those of [`Rotation::Usual`].
+    speeds: Vec<RopeSpeeds>,
+    /// Which of them each layer has.
+    of_layer: Vec<usize>,
 }
 
 impl Rope {
     /// The rotation of a model.
     pub fn new(config: &Config) -> Result<Self> {
-        config.check_rope()?;
-        let base = speeds(config.rope_theta, config.head_dim);
-        let mut magnitude = config.rope_magnitude;
-        let mut beyond = None;
-        let divided = |divisors: &[f64]| base.iter().zip(divisors).map(|(f, d)| f / d).collect();
-        let mut inv_freq: Vec<f64> = match &config.rope_scaling {
-            RopeScaling::None => base,
-            RopeScaling::Linear { factor } => base.iter().map(|f| f / factor).collect(),
-            RopeScaling::Dynamic { factor, original } => {
-                let (theta, head_dim) = (config.rope_theta, config.head_dim);
-                let speeds = Speeds::Grown { factor: *factor, theta, head_dim };
-                beyond = Some(Beyond { original: *original, speeds });
-                base
+        let mut kinds = vec![Rotation::Usual];
+        let mut of_layer = Vec::with_capacity(config.layers);
+        for layer in 0..config.layers {
+            let rotation = config.additions.kind(layer).rotation;
+            let at = kinds.iter().position(|kind| *kind == rotation).unwrap_or(kinds.len());
+            if at == kinds.len() {
+                kinds.push(rotation);
             }
-            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original } => base
-                .iter()
-                .map(|&freq| {
-                    let turns = *original as f64 * freq / (2.0 * PI);
-                    if turns < *low_freq_factor {
-                        return freq / factor;
-                    }
-                    if turns > *high_freq_factor {
-                        return freq;
-                    }
-                    let smooth = (turns - low_freq_factor) / (high_freq_factor - low_freq_factor);
-                    (1.0 - smooth) * freq / factor + smooth * freq
-                })
-                .collect(),
-            RopeScaling::Yarn { factor, attention_factor, .. } => {
-                magnitude *= attention_factor;
-                let kept = yarn_kept(config);
-                base.iter()
-                    .zip(kept)
-                    .map(|(f, kept)| f / factor * (1.0 - kept) + f * kept)
-                    .collect()
-            }
-            RopeScaling::LongRope { short, long, original, attention_factor } => {
-                magnitude *= attention_factor;
-                let speeds = Speeds::Fixed(divided(long));
-                beyond = Some(Beyond { original: *original, speeds });
-                divided(short)
-            }
-        };
-        for (freq, &divisor) in inv_freq.iter_mut().zip(config.rope_divisors.iter().flatten()) {
-            *freq /= f64::from(divisor);
+            of_layer.push(at);
         }
-        Ok(Self { inv_freq, beyond, magnitude })
+        let speeds = kinds.into_iter().map(|kind| match (kind, config.additions.local_theta) {
+            (Rotation::Local, Some(theta)) => Ok(RopeSpeeds::unscaled(config, theta)),
+            (Rotation::Usual | Rotation::Local, _) => RopeSpeeds::usual(config),
+            (Rotation::None, _) => Ok(RopeSpeeds::none(config)),
+        });
+        Ok(Self { speeds: speeds.collect::<Result<_>>()?, of_layer })
     }
 
-    /// Tokens per full turn of each pair, fast to slow, in texts within the context of pretraining.
+    /// Tokens per full turn of each pair, fast to slow, in texts within the context of pretraining,
+    /// in layers that rotate as usual. A pair that does not rotate takes forever.
     pub fn wavelengths(&self) -> Vec<f64> {
-        self.inv_freq.iter().map(|freq| 2.0 * PI / freq).collect()
+        self.speeds[0].wavelengths()
     }
 
-    /// cos and sin of every pair of a token that is decoded at `position`, each `head_dim / 2`
+    /// cos and sin of every pair of a token that a layer decodes at `position`, each `head_dim / 2`
     /// long.
-    pub fn angles(&self, position: usize, cos: &mut [f32], sin: &mut [f32]) {
-        self.turn(&self.speeds_of(position + 1), position, cos, sin);
+    pub fn angles(&self, layer: usize, position: usize, cos: &mut [f32], sin: &mut [f32]) {
+        self.speeds[self.of_layer[layer]].angles(position, cos, sin);
     }
 
-    /// The same of several tokens, each `[positions, head_dim / 2]`. Each is rotated as in a text
-    /// that ends with it, which is how decoding goes.
-    pub fn angles_of(&self, positions: impl Iterator<Item = usize>) -> (Vec<f32>, Vec<f32>) {
-        self.rows(positions, |position| self.speeds_of(position + 1))
+    /// The same of several tokens. Each is rotated as in a text that ends with it, which is how
+    /// decoding goes.
+    pub fn angles_of(&self, positions: impl Iterator<Item = usize>) -> Angles {
+        let positions: Vec<usize> = positions.collect();
+        self.each(|speeds| speeds.angles_of(positions.iter().copied()))
     }
 
     /// The angles of a whole prompt of `n` tokens, all of which are rotated as its length asks for.
-    pub fn prompt_angles(&self, n: usize) -> (Vec<f32>, Vec<f32>) {
-        let speeds = self.speeds_of(n);
-        self.rows(0..n, |_| Cow::Borrowed(&*speeds))
+    pub fn prompt_angles(&self, n: usize) -> Angles {
+        self.each(|speeds| speeds.prompt_angles(n))
     }
 
-    fn rows<'a>(
-        &self,
-        positions: impl Iterator<Item = usize>,
-        speeds: impl Fn(usize) -> Cow<'a, [f64]>,
-    ) -> (Vec<f32>, Vec<f32>) {
-        let half = self.inv_freq.len();
-        let (mut cos, mut sin) = (Vec::new(), Vec::new());
-        for position in positions {
-            let start = cos.len();
-            [&mut cos, &mut sin].into_iter().for_each(|angles| angles.resize(start + half, 0.0));
-            self.turn(&speeds(position), position, &mut cos[start..], &mut sin[start..]);
-        }
-        (cos, sin)
-    }
-
-    fn turn(&self, speeds: &[f64], position: usize, cos: &mut [f32], sin: &mut [f32]) {
-        for ((freq, cos), sin) in speeds.iter().zip(cos).zip(sin) {
-            // The frequency and the angle are f32 because checkpoints were trained with that
-            // (transformers does the same).
-            let angle = f64::from(*freq as f32 * position as f32);
-            *cos = (angle.cos() * self.magnitude) as f32;
-            *sin = (angle.sin() * self.magnitude) as f32;
-        }
-    }
-
-    /// Rotation speeds of a text of `len` tokens.
-    fn speeds_of(&self, len: usize) -> Cow<'_, [f64]> {
-        match &self.beyond {
-            Some(Beyond { original, speeds: of_long }) if len > *original => match of_long {
-                Speeds::Fixed(fixed) => Cow::Borrowed(fixed),
-                Speeds::Grown { factor, theta, head_dim } => {
-                    let dim = *head_dim as f64;
-                    let grown = factor * len as f64 / *original as f64 - (factor - 1.0);
-                    Cow::Owned(speeds(theta * grown.powf(dim / (dim - 2.0)), *head_dim))
-                }
-            },
-            _ => Cow::Borrowed(&self.inv_freq),
-        }
+    fn each(&self, angles: impl Fn(&RopeSpeeds) -> [Vec<f32>; 2]) -> Angles {
+        Angles { kinds: self.speeds.iter().map(angles).collect(), of_layer: self.of_layer.clone() }
     }
 }
 
-/// Radians per token of each pair, unscaled.
-fn speeds(theta: f64, head_dim: usize) -> Vec<f64> {
-    (0..head_dim / 2).map(|i| theta.powf(-2.0 * i as f64 / head_dim as f64)).collect()
+/// cos and sin of several tokens, for every layer.
+#[derive(Debug, Clone, Default)]
+pub struct Angles {
+    /// One for each kind of layers, each `[tokens, head_dim / 2]`.
+    kinds: Vec<[Vec<f32>; 2]>,
+    of_layer: Vec<usize>,
 }
 
-/// How much of each pair's speed YaRN keeps: 1 for fast pairs, 0 for those that it stretches.
-fn yarn_kept(config: &Config) -> Vec<f64> {
-    let RopeScaling::Yarn { original, beta_fast, beta_slow, truncate, .. } = config.rope_scaling
-    else {
-        return Vec::new();
-    };
-    let (dim, ln_theta) = (config.head_dim as f64, config.rope_theta.ln());
-    let pair_of = |turns: f64| dim * (original as f64 / (turns * 2.0 * PI)).ln() / (2.0 * ln_theta);
-    let (mut low, mut high) = (pair_of(beta_fast), pair_of(beta_slow));
-    if truncate {
-        (low, high) = (low.floor(), high.ceil());
+impl Angles {
+    /// cos and sin in a layer, each `[tokens, head_dim / 2]`.
+    pub fn of(&self, layer: usize) -> [&[f32]; 2] {
+        let [cos, sin] = &self.kinds[self.of_layer[layer]];
+        [cos, sin]
     }
-    let (low, high) = (low.max(0.0), high.min(dim - 1.0));
-    let span = if high == low { 0.001 } else { high - low };
-    (0..config.head_dim / 2).map(|i| 1.0 - ((i as f64 - low) / span).clamp(0.0, 1.0)).collect()
+
+    /// cos and sin of each kind of layers.
+    pub fn kinds(&self) -> &[[Vec<f32>; 2]] {
+        &self.kinds
+    }
+
+    /// Which of [`Self::kinds`] each layer has.
+    pub fn of_layers(&self) -> &[usize] {
+        &self.of_layer
+    }
 }
 
 /// Rotates every head of `x` (`[heads, head_dim]`) by the angles of its position.

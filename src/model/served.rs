@@ -160,14 +160,17 @@ impl ServedModel {
     /// A model that kscope runs, with weights of 16 bits.
     pub fn of_config(name: &str, config: &Config, origin: &str) -> Self {
         let (kv_heads, head_dim) = (config.kv_heads, config.head_dim);
-        let layer = KvLayer::Heads { kv_heads, head_dim, window: None };
+        let layer = |layer| {
+            let window = config.additions.kind(layer).window;
+            KvLayer::Heads { kv_heads, head_dim, window }
+        };
         let parameters = config.parameters() as u64;
         let lookup = if config.tied { 0 } else { config.vocab * config.hidden } as u64;
         Self {
             name: name.to_owned(),
             architecture: config.architecture.to_string(),
             origin: origin.to_owned(),
-            layers: vec![layer; config.layers],
+            layers: (0..config.layers).map(layer).collect(),
             hidden: config.hidden,
             heads: config.heads,
             widest: config.intermediate,

@@ -6,7 +6,8 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::element::Dtype;
-use crate::model::arch::{BlockSpec, LinearSpec, NormSpec};
+use crate::model::arch::{BlockSpec, BranchSpec, LinearSpec, NormSpec};
+use crate::model::branch::Branch;
 use crate::model::config::Config;
 use crate::model::host::matrix::{Matrix, Wide};
 use crate::model::host::ops;
@@ -38,6 +39,10 @@ pub trait Tensors {
     }
     /// A `[rows, cols]` matrix in its stored type.
     fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Matrix>;
+    /// Whether norms are stored as in a checkpoint, of which some store them less 1.
+    fn is_checkpoint(&self) -> bool {
+        false
+    }
     /// A vector of `len`, in f32.
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>>;
     /// A `[rows, cols]` matrix in the blocks that the file stores, on `device`; `None` where it
@@ -85,18 +90,19 @@ impl Linear {
 /// in one pass.
 #[derive(Debug)]
 pub struct Layer {
-    /// RMS norm before attention, `[hidden]`.
-    pub attention_norm: Vec<f32>,
+    /// RMS norms around attention.
+    pub attention: Branch,
     /// q, k and v rows under one another, `[(heads + 2 kv_heads) head_dim, hidden]`.
     pub qkv: Linear,
-    /// RMS norm of each query head, `[head_dim]` (Qwen3).
+    /// RMS norm of each query head, `[head_dim]` (Qwen3), or of all together, `[heads head_dim]`
+    /// (OLMo 2).
     pub q_norm: Option<Vec<f32>>,
-    /// RMS norm of each key head, `[head_dim]` (Qwen3).
+    /// The same of key heads.
     pub k_norm: Option<Vec<f32>>,
     /// `[hidden, heads head_dim]`.
     pub output: Linear,
-    /// RMS norm before the MLP, `[hidden]`.
-    pub mlp_norm: Vec<f32>,
+    /// RMS norms around the MLP.
+    pub mlp: Branch,
     /// gate and up rows under one another, `[2 intermediate, hidden]`.
     pub gate_up: Linear,
     /// `[hidden, intermediate]`.
@@ -104,13 +110,18 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Normalises the q and k heads of one token, where the model has such norms, and rotates them.
-    pub fn position(&self, eps: f32, [q, k]: [&mut [f32]; 2], [cos, sin]: [&[f32]; 2]) {
-        for (x, norm) in [(q, &self.q_norm), (k, &self.k_norm)] {
+    /// Normalises the q and k heads of one token, where the model has such norms, rotates them, and
+    /// multiplies q by the model's factor of scores.
+    pub fn position(&self, config: &Config, [q, k]: [&mut [f32]; 2], [cos, sin]: [&[f32]; 2]) {
+        for (x, norm) in [(&mut *q, &self.q_norm), (k, &self.k_norm)] {
             if let Some(norm) = norm {
-                ops::rms_norm_in_place(x, norm, eps);
+                ops::rms_norm_in_place(x, norm, config.rms_eps);
             }
             rotate(x, cos, sin);
+        }
+        let factor = config.query_factor();
+        if factor != 1.0 {
+            ops::scale(q, factor);
         }
     }
 
@@ -152,7 +163,8 @@ impl Weights {
         progress: &mut dyn FnMut(f32) -> Result<()>,
     ) -> Result<Self> {
         let (names, block) = (&config.architecture.tensors, BlockSpec::new(config));
-        let mut reader = Reader { tensors, dtype };
+        let lacks_one = config.architecture.gemma.is_some() && tensors.is_checkpoint();
+        let mut reader = Reader { tensors, dtype, lacks_one };
         let embedding = format!("{}.weight", names.embedding.hf);
         let mut embedding = reader.matrix(&embedding, config.vocab, config.hidden)?;
         let mut layers = Vec::with_capacity(config.layers);
@@ -160,7 +172,7 @@ impl Weights {
             progress(layer as f32 / config.layers as f32)?;
             layers.push(reader.layer(&block, &names.block_prefix(layer))?);
         }
-        let norm = reader.vector(&format!("{}.weight", names.norm.hf), config.hidden)?;
+        let norm = reader.norm("", &NormSpec { name: names.norm.hf, width: config.hidden })?;
         let mut head = match config.tied {
             true => None,
             false => {
@@ -175,6 +187,11 @@ impl Weights {
         Matrix::place_together(&mut matrices)?;
         progress(1.0)?;
         Ok(Self { embedding, layers, norm, head })
+    }
+
+    /// The residual stream before the first layer, `[tokens, hidden]`.
+    pub fn embed(&self, config: &Config, tokens: &[u32], x: &mut [f32]) {
+        embed(config, &self.embedding, tokens, x);
     }
 
     /// The embedding, copied to its own memory.
@@ -212,10 +229,9 @@ impl Weights {
                 parts.extend(linear.weight.raw());
                 parts.extend(linear.bias.as_deref().map(bytemuck::cast_slice));
             }
-            parts.push(bytemuck::cast_slice(&layer.attention_norm));
-            parts.push(bytemuck::cast_slice(&layer.mlp_norm));
-            let norms = layer.q_norm.iter().chain(&layer.k_norm);
-            parts.extend(norms.map(|norm| bytemuck::cast_slice::<f32, u8>(norm)));
+            let heads = layer.q_norm.iter().chain(&layer.k_norm).map(Vec::as_slice);
+            let norms = layer.attention.norms().chain(layer.mlp.norms()).chain(heads);
+            parts.extend(norms.map(bytemuck::cast_slice::<f32, u8>));
         }
         parts.par_iter().map(|part| Sha256::digest(part).into()).collect()
     }
@@ -228,9 +244,20 @@ impl Weights {
     }
 }
 
+/// The residual stream before the first layer, `[tokens, hidden]`, from the embedding's rows.
+pub(in crate::model) fn embed(config: &Config, embedding: &Matrix, tokens: &[u32], x: &mut [f32]) {
+    embedding.rows_of(tokens, x);
+    let factor = config.additions.embedding_factor;
+    if factor != 1.0 {
+        ops::scale(x, factor);
+    }
+}
+
 struct Reader<'a> {
     tensors: &'a mut dyn Tensors,
     dtype: Option<Dtype>,
+    /// Whether the weights of norms are stored less 1.
+    lacks_one: bool,
 }
 
 impl Reader<'_> {
@@ -280,11 +307,26 @@ impl Reader<'_> {
                 biases.extend(self.vector(&format!("{module}.bias"), part.outputs)?);
             }
         }
-        Ok(Linear { weight: Matrix::stacked(weights)?, bias: spec.bias.then_some(biases) })
+        let mut weight = Matrix::stacked(weights)?;
+        if let Some(order) = &spec.order {
+            weight = weight.with_rows(order)?;
+            biases = order.iter().filter_map(|&row| biases.get(row).copied()).collect();
+        }
+        Ok(Linear { weight, bias: spec.bias.then_some(biases) })
     }
 
     fn norm(&mut self, prefix: &str, spec: &NormSpec) -> Result<Vec<f32>> {
-        self.vector(&format!("{prefix}{}.weight", spec.name), spec.width)
+        let mut norm = self.vector(&format!("{prefix}{}.weight", spec.name), spec.width)?;
+        if self.lacks_one {
+            norm.iter_mut().for_each(|weight| *weight += 1.0);
+        }
+        Ok(norm)
+    }
+
+    fn branch(&mut self, prefix: &str, spec: &BranchSpec) -> Result<Branch> {
+        let mut norm =
+            |spec: &Option<NormSpec>| spec.as_ref().map(|spec| self.norm(prefix, spec)).transpose();
+        Ok(Branch { before: norm(&spec.before)?, after: norm(&spec.after)? })
     }
 
     fn layer(&mut self, block: &BlockSpec, prefix: &str) -> Result<Layer> {
@@ -292,12 +334,12 @@ impl Reader<'_> {
             |spec: &Option<NormSpec>| spec.as_ref().map(|spec| self.norm(prefix, spec)).transpose();
         let (q_norm, k_norm) = (head_norm(&block.q_norm)?, head_norm(&block.k_norm)?);
         Ok(Layer {
-            attention_norm: self.norm(prefix, &block.attention_norm)?,
+            attention: self.branch(prefix, &block.attention)?,
             qkv: self.linear(prefix, &block.qkv)?,
             q_norm,
             k_norm,
             output: self.linear(prefix, &block.output)?,
-            mlp_norm: self.norm(prefix, &block.mlp_norm)?,
+            mlp: self.branch(prefix, &block.mlp)?,
             gate_up: self.linear(prefix, &block.gate_up)?,
             down: self.linear(prefix, &block.down)?,
         })

@@ -116,6 +116,7 @@ pub fn number(value: f32) -> String {
 /// A wavelength in tokens, short: `6.3`, `412`, `2.6M`.
 pub fn wavelength(tokens: f64) -> String {
     match tokens {
+        0.0 => "none".to_owned(),
         t if t < 10.0 => format!("{t:.1}"),
         t if t < 10_000.0 => count(t.round() as usize),
         t if t < 1e6 => format!("{:.0}k", t / 1e3),

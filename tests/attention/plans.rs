@@ -1,8 +1,10 @@
 //! Attention over caches of mixed widths, on every instruction set of the machine, against f64 sums
 //! over what the plan says is stored.
 
+use std::sync::Arc;
+
 use kscope::attention::{Attention, DecodeItem, channel_activity, explain};
-use kscope::cache::{CacheSpec, SequenceCache};
+use kscope::cache::{CacheSpec, SequenceCache, Sight};
 use kscope::element::Dtype;
 use kscope::mask::{CachePlan, Coding, Width, Window};
 use kscope_testing::error;
@@ -28,6 +30,30 @@ proptest! {
     ) {
         let shape = shape(1, 2, head_dim);
         let spec = planned(Window { sink, recent, chunk }, dtype, random_plan(shape, seed));
+        check_plan(&Tokens::random(shape, group, len, seed), &spec, piece);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn layers_with_windows_and_capped_scores_match_the_oracle(
+        head_dim in prop_oneof![Just(32usize), Just(64), Just(256), 4..=128usize],
+        group in 1..=8usize,
+        len in prop_oneof![1..200usize, 1..1200usize],
+        seen in prop_oneof![1..70usize, 1..1300usize],
+        cap in prop_oneof![Just(None), Just(Some(0.5_f32)), Just(Some(50.0))],
+        (sink, recent) in (0..150usize, 0..300usize),
+        chunk in prop_oneof![Just(64usize), Just(32), 1..140usize],
+        piece in prop_oneof![Just(1usize), 1..200usize, Just(3000usize)],
+        dtype in prop::sample::select(Dtype::ALL.to_vec()),
+        seed: u64,
+    ) {
+        let shape = shape(2, 2, head_dim);
+        let spec = planned(Window { sink, recent, chunk }, dtype, random_plan(shape, seed));
+        let sight = Sight { windows: vec![Some(seen), None], score_cap: cap };
+        let spec = Arc::new(CacheSpec::clone(&spec).with_sight(Arc::new(sight)));
         check_plan(&Tokens::random(shape, group, len, seed), &spec, piece);
     }
 }

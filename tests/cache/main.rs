@@ -2,6 +2,7 @@
 
 mod padding;
 mod plans;
+mod windows;
 
 use std::sync::Arc;
 use std::time::Instant;

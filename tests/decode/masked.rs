@@ -114,6 +114,16 @@ fn masked_decode_equals_full_keys_multiplied_by_the_mask_for_every_architecture(
         "qwen2",
         "qwen2-yarn-type",
         "qwen3",
+        "olmo2",
+        "granite",
+        "smollm3",
+        "phi3-partial",
+        "phi3-longrope-short",
+        "mistral-window",
+        "ministral",
+        "qwen2-window",
+        "gemma2",
+        "gemma3",
     ] {
         let model = tiny(name);
         let prompt = Vectors::open(&vectors().join("tiny").join(name).join("vectors.safetensors"))

@@ -19,7 +19,19 @@ use kscope_testing::plans::{planned, random_plan};
 use kscope_testing::sides::{compare, steps};
 use kscope_testing::{demo, error, kscope, require, sides};
 
-const TINY: [&str; 4] = ["llama", "llama-gqa3", "qwen2", "qwen3"];
+const TINY: [&str; 11] = [
+    "llama",
+    "llama-gqa3",
+    "qwen2",
+    "qwen3",
+    "olmo2",
+    "granite",
+    "smollm3",
+    "phi3-partial",
+    "ministral",
+    "gemma2",
+    "gemma3",
+];
 
 /// Tokens that look like text to no one.
 fn tokens(model: &Model, from: usize, len: usize) -> Vec<u32> {
@@ -47,6 +59,10 @@ fn a_turn_is_what_decode_steps_would_do() {
     for name in TINY {
         let model = tiny(name);
         for spec in specs(&model) {
+            // A code that rounds the other way, in a turn's product of many rows, costs more the more
+            // layers come after it.
+            let deep = model.config().layers > 4 && !spec.plan().is_mask();
+            let most = if deep { 2e-2 } else { 2e-3 };
             for (held, read, chunk) in [(5, 1, 512), (60, 41, 7), (33, 90, 512)] {
                 let (prompt, more) = (tokens(&model, 0, held), tokens(&model, held, read));
                 let mut stepped = prefill(&model, &spec, &prompt, 512).0;
@@ -59,7 +75,7 @@ fn a_turn_is_what_decode_steps_would_do() {
                 };
                 let (mut grown, logits) = hooks(chunk).unwrap();
                 let off = error(&logits, expected.last().unwrap());
-                assert!(off < 2e-3, "{name}, {held} then {read}: {off:e}");
+                assert!(off < most, "{name}, {held} then {read}: {off:e}");
                 assert_eq!((grown.tokens(), before.tokens()), (held + read, held));
                 assert_eq!(grown.bytes(), stepped.bytes());
                 let next = tokens(&model, 7, 3);
@@ -67,7 +83,7 @@ fn a_turn_is_what_decode_steps_would_do() {
                     &step_logits(&model, &mut grown, &next),
                     &step_logits(&model, &mut stepped, &next),
                 );
-                assert!(off < 2e-3, "{name}: the caches differ, {off:e}");
+                assert!(off < most, "{name}: the caches differ, {off:e}");
             }
         }
     }

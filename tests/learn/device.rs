@@ -8,8 +8,6 @@ use kscope::model::Model;
 use kscope_testing::models::*;
 use kscope_testing::{error, vectors};
 
-const ARCHITECTURES: [&str; 4] = ["llama", "llama-gqa3", "qwen2-yarn-type", "qwen3"];
-
 /// Largest difference of losses and of gradients, each relative to the largest of its kind, between
 /// two orders of summation in f32.
 const CLOSE: f64 = 2e-5;
@@ -62,7 +60,7 @@ fn factors(shape: Shape) -> Vec<Factors> {
 #[test]
 fn loss_and_gradient_are_the_hosts_in_every_window() {
     let (mut worst, mut gradients) = (0.0_f64, 0);
-    for name in ARCHITECTURES {
+    for name in LEARNED {
         let (host, device) = (tiny(name), tiny_on_tensors(name));
         assert!(host.decoder.is_on_host() && !device.decoder.is_on_host());
         let sample = sample(&host);
@@ -96,7 +94,7 @@ fn loss_and_gradient_are_the_hosts_in_every_window() {
 
 #[test]
 fn a_sample_of_the_device_is_the_hosts() {
-    for name in ARCHITECTURES {
+    for name in LEARNED {
         let (host, device) = (tiny(name), tiny_on_tensors(name));
         let (expected, found) = (sample(&host), sample(&device));
         assert_eq!((expected.rows(), expected.bytes()), (found.rows(), found.bytes()));
@@ -116,7 +114,7 @@ fn a_sample_of_the_device_is_the_hosts() {
             let target = error(found.target(), expected.target());
             // A key that rounds to the neighbouring f16 value changes the targets by more than the
             // order of summation does.
-            assert!(target < 1e-4, "{name}: targets are off by {target:e}");
+            assert!(target < 4e-4, "{name}: targets are off by {target:e}");
         }
     }
 }

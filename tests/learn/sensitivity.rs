@@ -142,7 +142,7 @@ fn expected(model: &Model, layer: usize, kv_head: usize, channel: Option<usize>)
 
 #[test]
 fn every_width_costs_the_squared_derivative_of_its_error_for_every_architecture() {
-    for name in ["llama", "llama-gqa3", "qwen2-yarn-type", "qwen3"] {
+    for name in LEARNED.into_iter().chain(LEARNED_ON_HOST) {
         let model = tiny(name);
         let shape = model.config().mask_shape();
         let found = found(&model);

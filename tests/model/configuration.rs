@@ -155,7 +155,6 @@ fn sizes_that_do_not_fit_the_weights_are_named_with_the_keys_that_give_them() {
 fn a_context_that_is_too_short_is_named_with_its_key() {
     for (base, change, word) in [
         ("llama", r#"{"max_position_embeddings": 1}"#, "1 (`max_position_embeddings`)"),
-        ("mistral", r#"{"sliding_window": 1}"#, "1 (`sliding_window`)"),
         (
             "llama",
             r#"{"max_position_embeddings": 1, "rope_scaling": {"type": "dynamic", "factor": 1.0}}"#,
@@ -380,11 +379,9 @@ fn missing_sizes_are_the_defaults_of_the_architecture() {
         sizes(r#"{"model_type": "llama", "num_hidden_layers": 2}"#),
         ([32_000, 4096, 11_008], [32, 32, 128, 2048])
     );
-    // The default window of Mistral is its usable context.
-    assert_eq!(
-        sizes(r#"{"model_type": "mistral", "num_hidden_layers": 2}"#),
-        ([32_000, 4096, 14_336], [32, 8, 128, 4096])
-    );
+    let mistral = r#"{"model_type": "mistral", "num_hidden_layers": 2}"#;
+    assert_eq!(sizes(mistral), ([32_000, 4096, 14_336], [32, 8, 128, 131_072]));
+    assert_eq!(parse(mistral).additions.sight().windows, [Some(4096); 2]);
     assert_eq!(
         sizes(
             r#"{"model_type": "mistral", "num_hidden_layers": 2, "num_key_value_heads": null, "sliding_window": null}"#

@@ -1,6 +1,7 @@
 //! Models: every architecture and file format against references, the embedded demo, and broken
 //! files.
 
+mod architectures;
 mod bad_input;
 mod bad_prompts;
 mod baked;

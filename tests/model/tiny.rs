@@ -12,7 +12,7 @@ fn cases() -> Vec<Value> {
     json(&vectors().join("tiny/cases.json"))["cases"].as_array().unwrap().clone()
 }
 
-fn expected(name: &str) -> Expected {
+pub(crate) fn expected(name: &str) -> Expected {
     let file = Vectors::open(&vectors().join("tiny").join(name).join("vectors.safetensors"));
     Expected {
         prompt: file.ids("prompt"),
@@ -26,7 +26,7 @@ fn expected(name: &str) -> Expected {
 #[test]
 fn prefill_and_decode_equal_transformers_for_every_case() {
     let cases = cases();
-    assert_eq!(cases.len(), 19);
+    assert_eq!(cases.len(), 35);
     for case in cases {
         let name = case["name"].as_str().unwrap();
         let (model, expected) = (tiny(name), expected(name));
@@ -53,13 +53,15 @@ fn sixteen_bit_caches_stay_near_transformers() {
         let name = case["name"].as_str().unwrap();
         let model = tiny(name);
         // Keys and values have 11 and 8 significant bits. The softmax averages their rounding
-        // errors, so the error of the logits is about one such step.
-        check_decode(name, &model, &dense(&model, SMALL, Dtype::F16), &expected(name), 2e-3);
+        // errors, so the error of the logits is about one such step, and two in deeper models.
+        let layers = if model.config().layers > 3 { 2.0 } else { 1.0 };
+        let spec = dense(&model, SMALL, Dtype::F16);
+        check_decode(name, &model, &spec, &expected(name), layers * 2e-3);
         let mut cache =
             prefill(&model, &dense(&model, SMALL, Dtype::Bf16), &expected(name).prompt, 512).0;
         let found = step_logits(&model, &mut cache, &expected(name).greedy);
         let error = rows_error(&found, &expected(name).decode_logits);
-        assert!(error < 2e-2, "{name}: {error:e}");
+        assert!(error < layers * 2e-2, "{name}: {error:e}");
     }
 }
 
@@ -108,6 +110,8 @@ fn every_spelling_of_a_configuration_reads_as_the_same_model() {
     for spellings in [
         &["llama", "llama-rope-parameters", "llama-sparse-config"][..],
         &["llama-linear", "llama-linear-rope-type"],
+        &["smollm3", "smollm3-interval"],
+        &["gemma3", "gemma3-rope-parameters"],
         &["llama3", "llama3-rope-parameters"],
         &["qwen2-yarn-type", "qwen2-yarn-rope-type", "qwen2-yarn-rope-parameters"],
         &["mistral", "mistral-null-head-dim", "mistral-no-head-dim"],
@@ -125,7 +129,8 @@ fn rotation_speeds_and_temperature_are_those_of_transformers() {
         let name = case["name"].as_str().unwrap();
         let model = tiny(name);
         let rope = model.decoder.rope();
-        let slowest = 2.0 * std::f64::consts::PI / rope.wavelengths().last().unwrap();
+        let turns = rope.wavelengths().into_iter().filter(|wavelength| wavelength.is_finite());
+        let slowest = 2.0 * std::f64::consts::PI / turns.last().unwrap();
         let expected = case["rope"]["slowest_inv_freq"].as_f64().unwrap();
         assert!(
             (slowest / expected - 1.0).abs() < 1e-6,
@@ -133,7 +138,7 @@ fn rotation_speeds_and_temperature_are_those_of_transformers() {
         );
         let half = model.config().head_dim / 2;
         let (mut cos, mut sin) = (vec![0.0; half], vec![0.0; half]);
-        rope.angles(0, &mut cos, &mut sin);
+        rope.angles(0, 0, &mut cos, &mut sin);
         let factor = case["rope"]["attention_factor"].as_f64().unwrap();
         assert!(
             (f64::from(cos[0]) / factor - 1.0).abs() < 1e-6,

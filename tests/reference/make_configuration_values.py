@@ -104,6 +104,7 @@ FOLDERS = {
     "dynamic-factor-below-one": ("llama", {"rope_scaling": DYNAMIC | {"factor": 0.5}}),
     "llama3-equal": ("llama", {"rope_scaling": LLAMA3 | {"low_freq_factor": 4.0, ORIGINAL: 64}}),
     "llama3-swapped": ("llama", {"rope_scaling": LLAMA3 | {"low_freq_factor": 8.0, ORIGINAL: 64}}),
+    "mistral-window-flag": ("mistral", {"sliding_window": 64, "use_sliding_window": False}),
     "llama-window": ("llama", {"sliding_window": 8}),
     "unknown-key": ("llama", {"no_such_key": 3}),
 }
@@ -147,7 +148,6 @@ REFUSED_FOLDERS = {
     "softcap": ("llama", {"final_logit_softcapping": 30.0}, ["`final_logit_softcapping`"]),
     "layer_types-unknown": ("qwen2", {"layer_types": ["full_attention", "chunked_attention"]}, ["layer_types", "chunked_attention"]),
     "layer_types-no-window": ("qwen2", {"layer_types": ["full_attention", "sliding_attention"]}, ["layer_types", "sliding_window"]),
-    "mistral-window-flag": ("mistral", {"sliding_window": 64, "use_sliding_window": False}, ["64"]),
 }
 
 S = "llama.rope.scaling."

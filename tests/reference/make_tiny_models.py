@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Tiny random Hugging Face models and their reference logits.
 
-    python make_tiny_models.py OUT        # OUT = tests/vectors/tiny
+    python make_tiny_models.py OUT                 # OUT = tests/vectors/tiny
+    python make_tiny_models.py OUT --only GROUP... # makes these groups of cases anew, or adds them
 
 Writes OUT/cases.json, OUT/weights/<weights>/ (safetensors), OUT/tokenizer/ (one for all) and
 OUT/<case>/{config.json,vectors.safetensors}.
@@ -124,6 +125,179 @@ QWEN3 = dict(
     torch_dtype="float32",
     use_sliding_window=False,
     vocab_size=120,
+)
+
+
+OLMO2 = dict(
+    architectures=["Olmo2ForCausalLM"],
+    model_type="olmo2",
+    attention_bias=False,
+    attention_dropout=0.0,
+    bos_token_id=None,
+    eos_token_id=2,
+    pad_token_id=1,
+    hidden_act="silu",
+    hidden_size=48,
+    intermediate_size=56,
+    max_position_embeddings=512,
+    num_attention_heads=6,
+    num_hidden_layers=2,
+    num_key_value_heads=3,
+    rms_norm_eps=1e-6,
+    rope_scaling=None,
+    rope_theta=500000.0,
+    tie_word_embeddings=False,
+    torch_dtype="float32",
+    vocab_size=104,
+)
+GRANITE = dict(
+    architectures=["GraniteForCausalLM"],
+    model_type="granite",
+    attention_bias=False,
+    attention_dropout=0.0,
+    attention_multiplier=0.1,
+    bos_token_id=1,
+    embedding_multiplier=12.0,
+    eos_token_id=2,
+    hidden_act="silu",
+    hidden_size=48,
+    intermediate_size=64,
+    logits_scaling=8.0,
+    max_position_embeddings=512,
+    mlp_bias=False,
+    num_attention_heads=6,
+    num_hidden_layers=2,
+    num_key_value_heads=2,
+    residual_multiplier=0.22,
+    rms_norm_eps=1e-5,
+    rope_scaling=None,
+    rope_theta=10000.0,
+    tie_word_embeddings=False,
+    torch_dtype="float32",
+    vocab_size=112,
+)
+SMOLLM3 = dict(
+    architectures=["SmolLM3ForCausalLM"],
+    model_type="smollm3",
+    attention_bias=False,
+    attention_dropout=0.0,
+    bos_token_id=1,
+    eos_token_id=2,
+    pad_token_id=2,
+    hidden_act="silu",
+    hidden_size=48,
+    intermediate_size=64,
+    layer_types=["full_attention"] * 4,
+    max_position_embeddings=512,
+    mlp_bias=False,
+    no_rope_layer_interval=4,
+    no_rope_layers=[1, 1, 1, 0],
+    num_attention_heads=4,
+    num_hidden_layers=4,
+    num_key_value_heads=2,
+    rms_norm_eps=1e-6,
+    rope_theta=2000000.0,
+    torch_dtype="float32",
+    use_sliding_window=False,
+    vocab_size=104,
+)
+PHI3 = dict(
+    architectures=["Phi3ForCausalLM"],
+    model_type="phi3",
+    attention_dropout=0.0,
+    bos_token_id=1,
+    embd_pdrop=0.0,
+    eos_token_id=2,
+    pad_token_id=2,
+    hidden_act="silu",
+    hidden_size=64,
+    intermediate_size=48,
+    max_position_embeddings=512,
+    num_attention_heads=4,
+    num_hidden_layers=2,
+    num_key_value_heads=2,
+    resid_pdrop=0.0,
+    rms_norm_eps=1e-5,
+    rope_theta=10000.0,
+    sliding_window=None,
+    tie_word_embeddings=False,
+    torch_dtype="float32",
+    vocab_size=104,
+)
+# 12 of 16 channels of a head rotate, in Phi-4-mini's proportion; 200 tokens are beyond the context of pretraining.
+PHI3_LONGROPE = dict(
+    type="longrope",
+    short_factor=[1.0, 1.02, 1.03, 1.05, 1.08, 1.1],
+    long_factor=[1.0, 1.2, 1.5, 2.4, 3.0, 4.2],
+)
+
+# Windows shorter than the prompt of 200 tokens, so that tokens leave them; in every layer, and in some.
+MISTRAL_WINDOW = MISTRAL | dict(sliding_window=72, torch_dtype="float32")
+MINISTRAL = MISTRAL_WINDOW | dict(
+    sliding_window=24,
+    architectures=["MinistralForCausalLM"],
+    model_type="ministral",
+    layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+    pad_token_id=None,
+)
+QWEN2_WINDOW = QWEN2 | dict(
+    max_window_layers=1, sliding_window=65, torch_dtype="float32", use_sliding_window=True, num_hidden_layers=3
+)
+GEMMA2 = dict(
+    architectures=["Gemma2ForCausalLM"],
+    model_type="gemma2",
+    attention_bias=False,
+    attention_dropout=0.0,
+    attn_logit_softcapping=5.0,
+    bos_token_id=2,
+    cache_implementation="hybrid",
+    eos_token_id=1,
+    final_logit_softcapping=3.0,
+    head_dim=16,
+    hidden_act="gelu_pytorch_tanh",
+    hidden_activation="gelu_pytorch_tanh",
+    hidden_size=48,
+    intermediate_size=56,
+    max_position_embeddings=512,
+    num_attention_heads=4,
+    num_hidden_layers=4,
+    num_key_value_heads=2,
+    pad_token_id=0,
+    query_pre_attn_scalar=16,
+    rms_norm_eps=1e-6,
+    rope_theta=10000.0,
+    sliding_window=20,
+    torch_dtype="float32",
+    vocab_size=112,
+)
+GEMMA3 = dict(
+    architectures=["Gemma3ForCausalLM"],
+    model_type="gemma3_text",
+    attention_bias=False,
+    attention_dropout=0.0,
+    attn_logit_softcapping=None,
+    bos_token_id=2,
+    eos_token_id=1,
+    final_logit_softcapping=None,
+    head_dim=16,
+    hidden_activation="gelu_pytorch_tanh",
+    hidden_size=32,
+    intermediate_size=40,
+    max_position_embeddings=512,
+    num_attention_heads=2,
+    num_hidden_layers=6,
+    num_key_value_heads=1,
+    pad_token_id=0,
+    query_pre_attn_scalar=16,
+    rms_norm_eps=1e-6,
+    rope_local_base_freq=10000.0,
+    rope_scaling=None,
+    rope_theta=1000000.0,
+    sliding_window=30,
+    sliding_window_pattern=6,
+    torch_dtype="float32",
+    use_cache=True,
+    vocab_size=112,
 )
 
 
@@ -280,6 +454,53 @@ GROUPS = {
         },
     ),
     "qwen3": ("float32", 2, {"qwen3": QWEN3}),
+    "mistral-window": ("float32", 1, {"mistral-window": MISTRAL_WINDOW}),
+    "ministral": ("float32", 1, {"ministral": MINISTRAL}),
+    "qwen2-window": ("float32", 1, {"qwen2-window": QWEN2_WINDOW}),
+    "gemma2": (
+        "float32",
+        1,
+        {"gemma2": GEMMA2, "gemma2-scalar": GEMMA2 | dict(query_pre_attn_scalar=12, attn_logit_softcapping=None)},
+    ),
+    "gemma3": (
+        "float32",
+        1,
+        {
+            "gemma3": GEMMA3,
+            "gemma3-rope-parameters": without(
+                GEMMA3, "rope_theta", "rope_local_base_freq", "rope_scaling", "sliding_window_pattern"
+            )
+            | dict(
+                layer_types=["sliding_attention"] * 5 + ["full_attention"],
+                rope_parameters=dict(
+                    full_attention=dict(rope_type="default", rope_theta=1000000.0),
+                    sliding_attention=dict(rope_type="default", rope_theta=10000.0),
+                ),
+            ),
+            "gemma3-linear": GEMMA3
+            | dict(rope_scaling=dict(rope_type="linear", factor=8.0), sliding_window_pattern=2),
+        },
+    ),
+    "olmo2": ("float32", 1, {"olmo2": OLMO2}),
+    "granite": ("float32", 1, {"granite": GRANITE}),
+    "smollm3": (
+        "float32",
+        1,
+        {"smollm3": SMOLLM3, "smollm3-interval": without(SMOLLM3, "no_rope_layers", "layer_types")},
+    ),
+    "phi3": (
+        "float32",
+        1,
+        {
+            "phi3": PHI3,
+            "phi3-partial": PHI3 | dict(partial_rotary_factor=0.75),
+            "phi3-longrope": PHI3
+            | dict(partial_rotary_factor=0.75, original_max_position_embeddings=128, rope_scaling=PHI3_LONGROPE),
+            # Within the context of pretraining.
+            "phi3-longrope-short": PHI3
+            | dict(partial_rotary_factor=0.75, original_max_position_embeddings=256, rope_scaling=PHI3_LONGROPE),
+        },
+    ),
 }
 
 
@@ -324,6 +545,34 @@ def tensors(config, seed):
     return {name: torch.from_numpy(value) for name, value in out.items()}, torch.from_numpy(prompt)
 
 
+KNOWN = ("llama", "mistral", "qwen2", "qwen3")
+
+
+def tensors_of_any(config, seed):
+    """The same for an architecture whose shapes are taken from transformers."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "config.json").write_text(json.dumps(config))
+        parsed = AutoConfig.from_pretrained(folder)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(parsed)
+    shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    if parsed.tie_word_embeddings:
+        del shapes["lm_head.weight"]
+    out = {}
+    for name, shape in shapes.items():
+        std, mean = 1.5 / np.sqrt(shape[-1]), 0.0
+        if name.startswith("model.embed_tokens"):
+            std = 0.05
+        elif name.startswith("lm_head"):
+            std = 2.0 / np.sqrt(shape[-1])
+        elif "norm" in name:
+            std, mean = 0.2, 0.0 if config["model_type"].startswith("gemma") else 1.0
+        out[name] = (mean + std * rng.standard_normal(shape)).astype(np.float32)
+    prompt = rng.integers(3, config["vocab_size"], PROMPT)
+    return {name: torch.from_numpy(value) for name, value in out.items()}, torch.from_numpy(prompt)
+
+
 def load(folder, dtype):
     """transformers, from the folder on disk as any user would."""
     model = AutoModelForCausalLM.from_pretrained(
@@ -336,6 +585,13 @@ def load(folder, dtype):
 @torch.no_grad()
 def reference(folder, prompt):
     model = load(folder, torch.float32)
+    rotary = model.model.rotary_emb
+    # Where kinds of layers rotate by their own frequencies, those of layers that see everything.
+    own = lambda name, kind: getattr(rotary, f"full_attention_{kind}", None) if hasattr(rotary, f"full_attention_{kind}") else getattr(rotary, name)
+    rope = dict(
+        attention_factor=float(own("attention_scaling", "attention_scaling")),
+        slowest_inv_freq=float(own("original_inv_freq", "original_inv_freq")[-1]),
+    )
     ids, steps = prompt[None], []
     # Decode with transformers' own cache, then check it against one pass over the whole.
     out = model(ids, use_cache=True)
@@ -359,10 +615,7 @@ def reference(folder, prompt):
         cached_against_whole=float((torch.cat([prefill, decode]) - once).abs().max()) / scale,
         smallest_margin=float((top[:, 0] - top[:, 1]).min()) / scale,
         distinct=len(set(greedy)),
-        rope=dict(
-            attention_factor=float(model.model.rotary_emb.attention_scaling),
-            slowest_inv_freq=float(model.model.rotary_emb.inv_freq[-1]),
-        ),
+        rope=rope,
     )
     return prefill, decode, greedy, report
 
@@ -397,11 +650,13 @@ def stage(weights, config, at):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder to (re)create")
-    out = parser.parse_args().out
+    parser.add_argument("--only", nargs="+", metavar="GROUP", choices=list(GROUPS), help="leave the others as they are")
+    args = parser.parse_args()
+    out = args.out
     torch.set_num_threads(1)
     transformers.utils.logging.disable_progress_bar()
     with tempfile.TemporaryDirectory(prefix=out.name + ".", dir=out.parent) as folder:
-        make(Path(folder) / "new")
+        make(Path(folder) / "new", args.only or list(GROUPS), out if args.only else None)
         if out.exists():
             shutil.rmtree(out)
         (Path(folder) / "new").rename(out)
@@ -432,8 +687,11 @@ def write_tokenizer(folder):
     return [dict(text=text, ids=ids(text)) for text in STRINGS]
 
 
-def make(work):
-    work.mkdir()
+def make(work, groups, before):
+    if before:
+        shutil.copytree(before, work)
+    else:
+        work.mkdir()
     versions = dict(
         transformers=transformers.__version__,
         torch=torch.__version__.split("+")[0],
@@ -441,10 +699,18 @@ def make(work):
         python=platform.python_version(),
     )
     cases = []
+    held = {case["name"]: case for case in json.loads((before / "cases.json").read_text())["cases"]} if before else {}
     for group, (dtype, shards, configs) in GROUPS.items():
+        if group not in groups:
+            cases += [held[case] for case in configs if case in held]
+            continue
+        for name in [*configs, f"weights/{group}"]:
+            shutil.rmtree(work / name, ignore_errors=True)
         for seed in range(SEEDS):
             results, scratch = {}, Path(tempfile.mkdtemp())
-            weights, prompt = tensors(next(iter(configs.values())), seed)
+            first = next(iter(configs.values()))
+            make_weights = tensors if first["model_type"] in KNOWN else tensors_of_any
+            weights, prompt = make_weights(first, seed)
             write_weights(scratch / "weights", weights, dtype, shards)
             for case, config in configs.items():
                 stage(scratch / "weights", config, scratch / case)
@@ -481,7 +747,10 @@ def make(work):
     same("llama", "llama-rope-parameters", "llama-sparse-config", work=work)
     same("llama-linear", "llama-linear-rope-type", work=work)
     same("llama3", "llama3-rope-parameters", work=work)
+    same("smollm3", "smollm3-interval", work=work)
+    same("gemma3", "gemma3-rope-parameters", work=work)
     same("qwen2-yarn-type", "qwen2-yarn-rope-type", "qwen2-yarn-rope-parameters", work=work)
+    shutil.rmtree(work / "tokenizer", ignore_errors=True)
     head = dict(versions=versions, tokenizer=write_tokenizer(work / "tokenizer"))
     lines = ",\n".join(json.dumps(case) for case in cases)
     (work / "cases.json").write_text(json.dumps(head)[:-1] + f',\n"cases": [\n{lines}\n]}}\n')

@@ -84,3 +84,14 @@ fn what_is_wrong_ends_with_code_2_and_one_sentence() {
     refused("", &["replay", "missing.jsonl"], "missing.jsonl");
     refused("", &["--plain", "--model", "no-such-model"], "no-such-model");
 }
+
+#[test]
+fn the_bench_of_the_inspector_goes_through_its_rounds() {
+    let home = tempfile::tempdir().expect("a folder");
+    let bench = ["bench", "tui", "--model", "demo", "--tokens", "200", "--rounds", "2", "--json"];
+    let output = kscope_at(home.path()).env("TERM", "xterm").args(bench).output().expect("runs");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(report["first_frame_ms"].as_f64().is_some_and(|ms| ms > 0.0), "{report}");
+    assert_eq!(text(&output.stderr).matches("a step without a screen").count(), 2, "{report}");
+}

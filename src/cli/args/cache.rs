@@ -187,7 +187,8 @@ impl CacheArgs {
     ) -> Result<(Arc<CacheSpec>, Arc<CacheSpec>)> {
         let planned = CacheSpec::planned(choice.window, self.kv_dtype, choice.plan(config))?;
         let dense = CacheSpec::dense(config.mask_shape(), choice.window, self.kv_dtype)?;
-        Ok((Arc::new(planned), Arc::new(dense)))
+        let of_model = |spec: CacheSpec| Arc::new(spec.with_sight(config.sight()));
+        Ok((of_model(planned), of_model(dense)))
     }
 
     /// The context to use: the flag's, refused where it is longer than the model allows.

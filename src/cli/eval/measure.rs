@@ -228,7 +228,7 @@ impl MeasureArgs {
         let names = short_names(&given);
         let mask = |(given, name): (crate::cli::args::GivenPlan, String)| {
             let spec = CacheSpec::planned(given.window, self.kv_dtype, given.plan)?;
-            Ok(Mask { name, spec: Arc::new(spec) })
+            Ok(Mask { name, spec: Arc::new(spec.with_sight(model.config().sight())) })
         };
         let masks: Vec<Mask> = given.into_iter().zip(names).map(mask).collect::<Result<_>>()?;
         for (at, mask) in masks.iter().enumerate() {
@@ -244,7 +244,8 @@ impl MeasureArgs {
         let config = model.config();
         let masks = self.masks(model)?;
         let window = masks.first().map_or(Window::default(), |mask| mask.spec.window());
-        let dense = Arc::new(CacheSpec::dense(config.mask_shape(), window, self.kv_dtype)?);
+        let dense = CacheSpec::dense(config.mask_shape(), window, self.kv_dtype)?;
+        let dense = Arc::new(dense.with_sight(config.sight()));
         let base = self.base.as_deref().map(BaseFile::open).transpose()?;
         let mut lengths = self.ctx.clone();
         if let Some(base) = &base {

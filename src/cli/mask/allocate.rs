@@ -71,7 +71,9 @@ pub(super) fn by_sensitivity(args: &MakeArgs, path: &Path) -> Result<()> {
 /// The plan of a name, for the sizes of a model.
 pub(super) fn by_name(args: &MakeArgs, name: &str) -> Result<()> {
     let Some(model) = args.model.geometry()? else {
-        return Err(Error::input("a plan by name needs sizes: expected --model or --random-weights, found neither"));
+        return Err(Error::input(
+            "a plan by name needs sizes: expected --model or --random-weights, found neither",
+        ));
     };
     let plan = CachePlan::named(name, model.geometry.shape())?;
     if let Coding::Blocks { .. } = plan.coding() {

@@ -1,10 +1,10 @@
 //! The sizes of a model, found without reading its weights.
 
+use crate::Result;
 use crate::cli::values;
 use crate::mask::Geometry;
 use crate::model::load::{self, Opened, Source};
 use crate::model::served::ServedModel;
-use crate::Result;
 
 /// A model's name and sizes.
 #[derive(Debug)]

@@ -276,7 +276,9 @@ fn agreed_shape(
     ];
     let mut known = known.into_iter().flatten();
     let (first, shape) = known.next().ok_or_else(|| {
-        Error::input("a rule needs sizes: expected --model, --random-weights or --counts-of, found none")
+        Error::input(
+            "a rule needs sizes: expected --model, --random-weights or --counts-of, found none",
+        )
     })?;
     match known.find(|(_, other)| *other != shape) {
         Some((name, other)) => Err(Error::input(format!(

@@ -80,7 +80,10 @@ fn given(model: &Model, cache: &CacheArgs, model_args: &ModelArgs) -> Result<Vec
     let names = short_names(&given);
     let points = given.into_iter().zip(names).map(|(given, name)| {
         Ok(SweepPoint {
-            spec: Arc::new(CacheSpec::planned(given.window, cache.kv_dtype, given.plan)?),
+            spec: Arc::new(
+                CacheSpec::planned(given.window, cache.kv_dtype, given.plan)?
+                    .with_sight(model.config().sight()),
+            ),
             name,
             selection: None,
         })
@@ -120,7 +123,10 @@ fn selected(
         Ok(SweepPoint {
             name: format!("mask {sparsity:.2}, align {align}"),
             selection: Some((sparsity, align)),
-            spec: Arc::new(CacheSpec::planned(window, cache.kv_dtype, CachePlan::of_mask(&mask))?),
+            spec: Arc::new(
+                CacheSpec::planned(window, cache.kv_dtype, CachePlan::of_mask(&mask))?
+                    .with_sight(config.sight()),
+            ),
         })
     };
     points.map(point).collect()

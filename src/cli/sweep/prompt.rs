@@ -59,7 +59,8 @@ pub(super) fn run(args: &SweepArgs, model: &Arc<Model>, points: &[SweepPoint]) -
     let sampling = args.session.sampling.sampling()?;
     let kv_dtype = args.session.cache.kv_dtype;
     let window = args.session.cache.window(Window::default())?;
-    let dense = Arc::new(CacheSpec::dense(model.config().mask_shape(), window, kv_dtype)?);
+    let dense = CacheSpec::dense(model.config().mask_shape(), window, kv_dtype)?;
+    let dense = Arc::new(dense.with_sight(model.config().sight()));
     let prompts = args.session.prompt.tokens(model)?;
     let [prompt] = prompts.as_slice() else {
         return Err(Error::input(format!("sweep takes one prompt, not {}", prompts.len())));

@@ -225,7 +225,8 @@ pub(super) fn run(args: &SweepArgs, model: &Arc<Model>, points: &[SweepPoint]) -
     let plan = args.texts.plan(model, args.session.sampling.seed)?;
     let kv_dtype = args.session.cache.kv_dtype;
     let shape = model.config().mask_shape();
-    let dense = Arc::new(CacheSpec::dense(shape, points[0].spec.window(), kv_dtype)?);
+    let dense = CacheSpec::dense(shape, points[0].spec.window(), kv_dtype)?;
+    let dense = Arc::new(dense.with_sight(model.config().sight()));
     let specs: Vec<Arc<CacheSpec>> = std::iter::once(&dense)
         .chain(points.iter().map(|point| &point.spec))
         .map(Arc::clone)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::widths;
-use crate::cache::CacheBytes;
+use crate::cache::{CacheBytes, Sight};
 use crate::decode::attended::Attended;
 use crate::decode::comparison::Mode;
 use crate::decode::divergence::{Divergence, StepDivergence};
@@ -18,6 +18,7 @@ use crate::element::Dtype;
 use crate::machine::DeviceMemory;
 use crate::mask::files::{self, MaskFile};
 use crate::mask::{CachePlan, ChannelMask, Rule, Sensitivity, Shape, Window};
+use crate::model::additions::{Additions, LayerKind};
 use crate::model::served::ServedModel;
 use crate::spread::Spread;
 
@@ -130,8 +131,11 @@ pub struct ModelInfo {
     pub max_context: usize,
     /// Largest context of the session in tokens.
     pub context: usize,
-    /// Tokens per full turn of each rotation pair, fastest first.
+    /// Tokens per full turn of each rotation pair, fastest first; 0 for pairs that do not rotate.
     pub wavelengths: Vec<f64>,
+    /// What each layer is; empty where all are alike.
+    #[serde(default)]
+    pub kinds: Vec<LayerKind>,
     /// Element type of the cache.
     pub kv_dtype: Dtype,
     /// The mask of the session; `None` is dense decode.
@@ -157,6 +161,18 @@ pub struct ModelInfo {
     pub served: Option<ServedModel>,
     /// Warnings to show, one sentence each.
     pub warnings: Vec<String>,
+}
+
+impl ModelInfo {
+    /// What a layer is.
+    pub fn kind(&self, layer: usize) -> LayerKind {
+        self.kinds.get(layer).copied().unwrap_or_default()
+    }
+
+    /// How far the layers look back.
+    pub fn sight(&self) -> Arc<Sight> {
+        Arc::new(Additions { kinds: self.kinds.clone(), ..Additions::default() }.sight())
+    }
 }
 
 /// A cache plan and where it comes from. A channel mask is a plan of 16 and 0 bits.

@@ -131,6 +131,7 @@ impl Measurements {
             None => Arc::clone(self.sweep.insert(stretch()?)),
         };
         let spec = CacheSpec::planned(window, at_work.dtype(), plan)?;
+        let spec = spec.with_sight(Arc::clone(at_work.sight()));
         job(Kind::Trial(id), stretch, &Arc::new(spec))
     }
 }

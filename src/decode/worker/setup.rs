@@ -44,14 +44,17 @@ impl Setup {
     /// The specification of the pruned side's cache.
     pub(super) fn spec(&self) -> Result<CacheSpec> {
         match &self.mask {
-            Some(info) => CacheSpec::planned(self.window, self.kv_dtype, info.plan.clone()),
+            Some(info) => CacheSpec::planned(self.window, self.kv_dtype, info.plan.clone())
+                .map(|spec| spec.with_sight(self.model.config().sight())),
             None => self.dense(),
         }
     }
 
     /// The specification of the dense side's cache.
     pub(super) fn dense(&self) -> Result<CacheSpec> {
-        CacheSpec::dense(self.model.config().mask_shape(), self.window, self.kv_dtype)
+        let config = self.model.config();
+        let dense = CacheSpec::dense(config.mask_shape(), self.window, self.kv_dtype)?;
+        Ok(dense.with_sight(config.sight()))
     }
 
     pub(super) fn info(&self) -> ModelInfo {
@@ -72,7 +75,16 @@ impl Setup {
             parameters: config.parameters() as u64,
             max_context: config.max_context,
             context: self.context,
-            wavelengths: self.model.decoder.rope().wavelengths(),
+            // A recording holds no infinities.
+            wavelengths: self
+                .model
+                .decoder
+                .rope()
+                .wavelengths()
+                .into_iter()
+                .map(|tokens| if tokens.is_finite() { tokens } else { 0.0 })
+                .collect(),
+            kinds: config.additions.kinds.clone(),
             kv_dtype: self.kv_dtype,
             mask: self.mask.clone(),
             other: self.other.clone(),

@@ -346,7 +346,8 @@ impl Desk {
                 self.pruned.shape()
             )));
         }
-        let spec = Arc::new(CacheSpec::planned(retune.window, self.pruned.dtype(), plan)?);
+        let spec = CacheSpec::planned(retune.window, self.pruned.dtype(), plan)?;
+        let spec = Arc::new(spec.with_sight(Arc::clone(self.pruned.sight())));
         if let Some(run) = &self.run {
             // The old cache goes when the new one is there.
             let bytes = spec.bytes_at(run.sides.cache().tokens()).total();

@@ -77,7 +77,8 @@ impl StabilityPlan {
         let wholes = self.whole(model, SENSITIVITY)?;
         let dealt = wholes.iter().zip(names).map(|(importance, domain)| {
             let plan = spec.plan().dealt(importance)?;
-            let spec = CacheSpec::planned(spec.window(), spec.dtype(), plan)?;
+            let sight = Arc::clone(spec.sight());
+            let spec = CacheSpec::planned(spec.window(), spec.dtype(), plan)?.with_sight(sight);
             Ok((dealt_name(name, &domain), Arc::new(spec)))
         });
         dealt.collect()

@@ -6,6 +6,7 @@ use super::factors::Factors;
 use crate::Result;
 use crate::mask::Window;
 use crate::model::decoder::Decoder;
+use crate::model::rope::Angles;
 
 /// Consecutive rows, after the prefix and their own piece of constant context.
 pub(super) struct Block<'a> {
@@ -19,9 +20,8 @@ pub(super) struct Block<'a> {
 pub(super) struct Rows<'a> {
     pub(super) prefix: &'a CachedContext,
     pub(super) blocks: Vec<Block<'a>>,
-    /// cos and sin of every row's position, each `[rows, head_dim / 2]`.
-    pub(super) cos: Vec<f32>,
-    pub(super) sin: Vec<f32>,
+    /// cos and sin of every row's position in every layer.
+    pub(super) angles: Angles,
     pub(super) count: usize,
 }
 
@@ -33,14 +33,14 @@ impl<'a> Rows<'a> {
         blocks: Vec<Block<'a>>,
     ) -> Result<Self> {
         let count: usize = blocks.iter().map(|block| block.tokens.len()).sum();
-        let rows = Self { prefix, blocks, cos: Vec::new(), sin: Vec::new(), count };
+        let positions = blocks.iter().flat_map(|block| {
+            let before = prefix.tokens() + block.tail.tokens();
+            before..before + block.tokens.len()
+        });
+        let angles = decoder.rope().angles_of(positions);
+        let rows = Self { prefix, blocks, angles, count };
         decoder.check_tokens(&rows.tokens())?;
-        let positions = rows
-            .blocks
-            .iter()
-            .flat_map(|block| rows.before(block)..rows.before(block) + block.tokens.len());
-        let (cos, sin) = decoder.rope().angles_of(positions);
-        Ok(Self { cos, sin, ..rows })
+        Ok(rows)
     }
 
     /// The tokens of all rows.

@@ -3,9 +3,13 @@
 use std::fmt;
 
 use super::{ARCHITECTURES, Keys, KnownGeometry, Spelling, TensorNames};
-use crate::attention::AttentionScale;
 use crate::model::activation::Activation;
+use crate::model::additions::{Additions, LayerKind, Rotation};
 use crate::{Error, Result};
+
+/// Every how manyth layer does not rotate where some do not and nothing says which (SmolLM3 in
+/// transformers and in llama.cpp).
+pub(in crate::model) const NO_ROPE_INTERVAL: usize = 4;
 
 /// One decoder architecture.
 #[derive(Clone, Copy)]
@@ -27,20 +31,107 @@ pub struct Architecture {
     pub defaults: Defaults,
     /// Which linear layers have biases.
     pub biases: Biases,
-    /// RMS norm on each head's q and k before rotation.
-    pub qk_norm: bool,
+    /// Where a block has RMS norms.
+    pub norms: Norms,
     /// The activation of the MLP's gate.
     pub activation: Activation,
-    /// The names that a `config.json` may give to that activation.
+    /// The key of that activation in a `config.json`.
+    pub activation_key: &'static str,
+    /// The names that a `config.json` may give to it.
     pub activation_names: &'static [&'static str],
-    /// The factor of attention scores for heads of so many channels. Decode attention knows
-    /// `1 / sqrt(head_dim)` alone, so a model with another one is refused by
-    /// [`Config::check`](crate::model::config::Config::check).
-    pub attention_scale: fn(usize) -> AttentionScale,
+    /// The keys of its factors; none where it has no such factors.
+    pub factors: Option<FactorKeys>,
+    /// Whether some layers do not rotate: every fourth, or those that `no_rope_layers` has at 0.
+    pub skips_rope: bool,
+    /// Whether a part of each head may stay unrotated (`partial_rotary_factor`), and a GGUF file may
+    /// have the divisors of LongRoPE.
+    pub partial_rotation: bool,
+    /// What Gemma has and others have not; see [`Gemma`].
+    pub gemma: Option<Gemma>,
+    /// Keys of a GGUF file that llama.cpp reads for this architecture and kscope does not; refused
+    /// where they are not 0.
+    pub gguf_unread: &'static [&'static str],
     /// How a window in the configuration is meant; without a rule it means nothing.
     pub window: Option<WindowRule>,
     /// Published shapes, for `--random-weights`.
     pub geometries: &'static [KnownGeometry],
+}
+
+/// Where a block has RMS norms.
+#[derive(Debug, Clone, Copy)]
+pub struct Norms {
+    /// Before attention and before the MLP.
+    pub before: bool,
+    /// On what attention and the MLP add to the residual stream.
+    pub after: bool,
+    /// On q and k, before they rotate.
+    pub heads: HeadNorms,
+}
+
+/// What the norms of q and k cover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeadNorms {
+    /// There are none.
+    Absent,
+    /// Each head by itself; all heads share a weight.
+    Each,
+    /// All heads of a token together.
+    Together,
+}
+
+/// The keys of factors of the forward pass, all 1 where they are not given.
+#[derive(Debug, Clone, Copy)]
+pub struct FactorKeys {
+    /// Of embedded tokens.
+    pub embedding: Spelling,
+    /// Of what attention and the MLP add to the residual stream.
+    pub residual: Spelling,
+    /// Of attention scores.
+    pub scores: Spelling,
+    /// What the logits are divided by.
+    pub logits: Spelling,
+}
+
+impl FactorKeys {
+    /// All of them in a `config.json`.
+    pub fn hf(&self) -> [&'static str; 4] {
+        [self.embedding, self.residual, self.scores, self.logits].map(|key| key.hf)
+    }
+
+    /// All of them in a GGUF file, without the architecture's prefix.
+    pub fn gguf(&self) -> [&'static str; 4] {
+        [self.embedding, self.residual, self.scores, self.logits].map(|key| key.gguf)
+    }
+}
+
+/// What the Gemma family has: embedded tokens times `sqrt(hidden)`, norms whose weights a checkpoint
+/// stores less 1, scores times `1 / sqrt(query_pre_attn_scalar)`, and soft caps.
+#[derive(Debug, Clone, Copy)]
+pub struct Gemma {
+    /// `query_pre_attn_scalar` of a configuration that does not mention it.
+    pub score_scalar: f64,
+    /// Soft cap of attention scores of a configuration that does not mention it.
+    pub score_cap: Option<f64>,
+    /// The same of the logits.
+    pub logit_cap: Option<f64>,
+    /// Whether caps are in its GGUF files.
+    pub caps_in_gguf: bool,
+    /// Layers of the model whose GGUF file means scores times `1 / sqrt(hidden / heads)`; the others
+    /// have `1 / sqrt(head_dim)` (llama.cpp knows the 27B model by its layers).
+    pub wide_layers: usize,
+    /// Base of the rotary frequencies of layers with a window, where they have their own.
+    pub local_theta: Option<f64>,
+}
+
+impl Gemma {
+    /// The key of what attention scores are divided by the root of.
+    pub const SCALAR: &'static str = "query_pre_attn_scalar";
+    /// The key of the soft cap of attention scores, in a `config.json` and in a GGUF file.
+    pub const SCORE_CAP: &'static str = "attn_logit_softcapping";
+    /// The key of the soft cap of the logits.
+    pub const LOGIT_CAP: &'static str = "final_logit_softcapping";
+    /// The key of the base of the rotary frequencies of layers with a window.
+    pub const LOCAL_THETA: &'static str = "rope_local_base_freq";
 }
 
 /// The sizes that transformers assumes where a `config.json` does not give them.
@@ -60,6 +151,14 @@ pub struct Defaults {
     pub head_dim: Option<usize>,
     /// Tokens of the context.
     pub context: usize,
+    /// Tokens of the context of pretraining, for rope scaling; `context` where there is none.
+    pub original: Option<usize>,
+    /// Base of the rotary frequencies.
+    pub theta: f64,
+    /// Epsilon of the RMS norms.
+    pub rms_eps: f64,
+    /// Whether the output projection is the embedding.
+    pub tied: bool,
     /// The token that ends a text.
     pub eos: Option<u32>,
 }
@@ -117,13 +216,78 @@ impl BiasRule {
 pub struct WindowRule {
     /// Whether there is a window only with `use_sliding_window`.
     pub flag: bool,
-    /// Whether layers before `max_window_layers`, or those that `layer_types` calls full, have none.
-    pub from_layer: bool,
+    /// Which layers have it.
+    pub layers: WindowLayers,
+    /// Whether `layer_types` says which layers have it, where it is given.
+    pub kinds: bool,
     /// The window of a configuration that does not mention one.
     pub unsaid: Option<usize>,
+    /// Whether it holds in layers of a GGUF file. Where llama.cpp does not apply it, the context ends
+    /// at the window: within it there is no difference.
+    pub in_gguf: bool,
+}
+
+/// Which layers have a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowLayers {
+    /// All.
+    All,
+    /// Those from `max_window_layers` on.
+    Last,
+    /// Those that do not rotate.
+    Unrotated,
+    /// All but every so manyth; a `config.json` may say another number under this key.
+    AllButEvery(usize, &'static str),
 }
 
 impl Architecture {
+    /// What models of this many layers have besides Llama's parts where their files do not say
+    /// more.
+    pub fn usual_additions(
+        &self,
+        layers: usize,
+        hidden: usize,
+        window: Option<usize>,
+    ) -> Additions {
+        let mut additions =
+            Additions { kinds: self.kinds(layers, NO_ROPE_INTERVAL), ..Additions::default() };
+        if let (Some(rule), Some(tokens)) = (&self.window, window) {
+            let kinds = &mut additions.kinds;
+            kinds.resize(layers, LayerKind::default());
+            for (layer, kind) in kinds.iter_mut().enumerate() {
+                let has_window = match rule.layers {
+                    WindowLayers::All => true,
+                    WindowLayers::Last => false,
+                    WindowLayers::Unrotated => kind.rotation == Rotation::None,
+                    WindowLayers::AllButEvery(every, _) => !(layer + 1).is_multiple_of(every),
+                };
+                kind.window = has_window.then_some(tokens);
+            }
+        }
+        if let Some(gemma) = &self.gemma {
+            additions.embedding_factor = (hidden as f64).sqrt() as f32;
+            additions.local_theta = gemma.local_theta;
+            additions.turn_locally();
+        }
+        additions
+    }
+
+    /// The kinds of layers, of which every `interval`th does not rotate if that is so in this
+    /// architecture.
+    pub fn kinds(&self, layers: usize, interval: usize) -> Vec<LayerKind> {
+        let rotation = |layer: usize| match (layer + 1).is_multiple_of(interval) {
+            true => Rotation::None,
+            false => Rotation::Usual,
+        };
+        let kind = |layer| LayerKind { rotation: rotation(layer), ..LayerKind::default() };
+        (0..layers).filter(|_| self.skips_rope).map(kind).collect()
+    }
+
+    /// Whether q and k have RMS norms.
+    pub fn qk_norm(&self) -> bool {
+        self.norms.heads != HeadNorms::Absent
+    }
+
     /// The architecture of a `config.json` with this `model_type`; an unknown one is refused by
     /// name.
     pub fn of_model_type(name: &str) -> Result<&'static Self> {
@@ -136,13 +300,32 @@ impl Architecture {
         Self::find(name, |spelling| spelling.gguf)
     }
 
+    /// Why kscope does not run models of a name that people meet.
+    fn reason(name: &str) -> Option<&'static str> {
+        const EXPERTS: [&str; 5] = ["mixtral", "gpt_oss", "gpt-oss", "olmoe", "dbrx"];
+        let holds = |words: &[&str]| words.iter().any(|word| name.contains(word));
+        if name.contains("moe") || EXPERTS.contains(&name) {
+            return Some("it is a mixture of experts, and kscope runs models with one MLP a layer");
+        }
+        if holds(&["deepseek_v", "deepseek2", "kimi"]) {
+            return Some("its cache holds latent vectors, not keys of each head");
+        }
+        match name {
+            "gemma3" | "mllama" | "qwen2_vl" | "qwen2_5_vl" | "qwen3_vl" => Some(
+                "a model that sees pictures, of which kscope runs no part: take a model of text alone",
+            ),
+            _ => None,
+        }
+    }
+
     fn find(name: &str, spelled: fn(&Spelling) -> &'static str) -> Result<&'static Self> {
         ARCHITECTURES.iter().copied().find(|known| spelled(&known.spelling) == name).ok_or_else(
             || {
                 let known: Vec<&str> =
                     ARCHITECTURES.iter().map(|known| spelled(&known.spelling)).collect();
+                let why = Self::reason(name).map(|why| format!(": {why}")).unwrap_or_default();
                 Error::input(format!(
-                    "architecture `{name}` is not supported (known: {})",
+                    "architecture `{name}` is not supported{why} (known: {})",
                     known.join(", ")
                 ))
             },

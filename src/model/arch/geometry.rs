@@ -31,6 +31,9 @@ pub struct KnownGeometry {
     pub llama3_factor: Option<f64>,
     /// Whether the output projection is the embedding.
     pub tied: bool,
+    /// Tokens that layers with a window see, where its architecture has such layers and the
+    /// published model uses them.
+    pub window: Option<usize>,
 }
 
 impl KnownGeometry {
@@ -57,12 +60,18 @@ impl KnownGeometry {
             theta,
             llama3_factor: None,
             tied: false,
+            window: None,
         }
     }
 
     /// The same with the embedding as output projection.
     pub(super) const fn with_tied_head(self) -> Self {
         Self { tied: true, ..self }
+    }
+
+    /// The same with a window in the layers that have one.
+    pub(super) const fn with_window(self, tokens: usize) -> Self {
+        Self { window: Some(tokens), ..self }
     }
 
     /// The same with Llama 3.1's scaling of the rotary frequencies.
@@ -98,7 +107,8 @@ impl KnownGeometry {
             qkv_bias: architecture.biases.qkv.unsaid(),
             output_bias: architecture.biases.output.unsaid(),
             mlp_bias: architecture.biases.mlp.unsaid(),
-            qk_norm: architecture.qk_norm,
+            qk_norm: architecture.qk_norm(),
+            additions: architecture.usual_additions(self.layers, self.hidden, self.window),
             eos: Vec::new(),
             bos: None,
         }

@@ -1,7 +1,9 @@
 //! Llama 1, 2 and 3.x, and models that share their layout (SmolLM2, TinyLlama).
 
-use super::{Architecture, BiasRule, Biases, Defaults, Keys, KnownGeometry, Spelling, TensorNames};
-use crate::attention::AttentionScale;
+use super::{
+    Architecture, BiasRule, Biases, Defaults, HeadNorms, Keys, KnownGeometry, Norms, Spelling,
+    TensorNames,
+};
 use crate::model::activation::Activation;
 
 const ATTENTION_BIAS: BiasRule = BiasRule::Stated { key: "attention_bias", unsaid: false };
@@ -30,13 +32,17 @@ pub(super) const LLAMA: Architecture = Architecture {
         q: Spelling::new("self_attn.q_proj", "attn_q"),
         k: Spelling::new("self_attn.k_proj", "attn_k"),
         v: Spelling::new("self_attn.v_proj", "attn_v"),
+        qkv: None,
         q_norm: Spelling::new("self_attn.q_norm", "attn_q_norm"),
         k_norm: Spelling::new("self_attn.k_norm", "attn_k_norm"),
         output: Spelling::new("self_attn.o_proj", "attn_output"),
+        attention_after: None,
         mlp_norm: Spelling::new("post_attention_layernorm", "ffn_norm"),
         gate: Spelling::new("mlp.gate_proj", "ffn_gate"),
         up: Spelling::new("mlp.up_proj", "ffn_up"),
+        gate_up: None,
         down: Spelling::new("mlp.down_proj", "ffn_down"),
+        mlp_after: None,
     },
     gguf_pairs_rows: true,
     defaults: Defaults {
@@ -47,6 +53,10 @@ pub(super) const LLAMA: Architecture = Architecture {
         kv_heads: None,
         head_dim: None,
         context: 2048,
+        original: None,
+        theta: 10_000.0,
+        rms_eps: 1e-6,
+        tied: false,
         eos: Some(2),
     },
     biases: Biases {
@@ -54,10 +64,15 @@ pub(super) const LLAMA: Architecture = Architecture {
         output: ATTENTION_BIAS,
         mlp: BiasRule::Stated { key: "mlp_bias", unsaid: false },
     },
-    qk_norm: false,
+    norms: Norms { before: true, after: false, heads: HeadNorms::Absent },
     activation: Activation::Silu,
+    activation_key: "hidden_act",
     activation_names: &["silu", "swish"],
-    attention_scale: AttentionScale::of,
+    factors: None,
+    skips_rope: false,
+    partial_rotation: false,
+    gemma: None,
+    gguf_unread: &[],
     window: None,
     geometries: &[
         KnownGeometry {
@@ -73,6 +88,7 @@ pub(super) const LLAMA: Architecture = Architecture {
             theta: 100_000.0,
             llama3_factor: None,
             tied: true,
+            window: None,
         },
         KnownGeometry {
             name: "smollm2-360m",
@@ -87,6 +103,7 @@ pub(super) const LLAMA: Architecture = Architecture {
             theta: 100_000.0,
             llama3_factor: None,
             tied: true,
+            window: None,
         },
         KnownGeometry {
             name: "tinyllama-1.1b",
@@ -101,6 +118,7 @@ pub(super) const LLAMA: Architecture = Architecture {
             theta: 10_000.0,
             llama3_factor: None,
             tied: false,
+            window: None,
         },
         KnownGeometry {
             name: "llama-2-7b",
@@ -115,6 +133,7 @@ pub(super) const LLAMA: Architecture = Architecture {
             theta: 10_000.0,
             llama3_factor: None,
             tied: false,
+            window: None,
         },
         KnownGeometry {
             name: "llama-3.1-8b",
@@ -129,6 +148,7 @@ pub(super) const LLAMA: Architecture = Architecture {
             theta: 500_000.0,
             llama3_factor: Some(8.0),
             tied: false,
+            window: None,
         },
         KnownGeometry {
             name: "llama-3.2-1b",
@@ -143,6 +163,7 @@ pub(super) const LLAMA: Architecture = Architecture {
             theta: 500_000.0,
             llama3_factor: Some(32.0),
             tied: true,
+            window: None,
         },
         KnownGeometry {
             name: "llama-3.2-3b",
@@ -157,6 +178,7 @@ pub(super) const LLAMA: Architecture = Architecture {
             theta: 500_000.0,
             llama3_factor: Some(32.0),
             tied: true,
+            window: None,
         },
         KnownGeometry {
             name: "llama-3.1-70b",
@@ -171,6 +193,7 @@ pub(super) const LLAMA: Architecture = Architecture {
             theta: 500_000.0,
             llama3_factor: Some(8.0),
             tied: false,
+            window: None,
         },
         KnownGeometry::sized(
             "smollm2-1.7b",

@@ -1,7 +1,9 @@
 //! Mistral: Llama's layout in every tensor, but another window. Reports and masks call it `llama`.
 
 use super::llama::LLAMA;
-use super::{Architecture, BiasRule, Biases, Defaults, KnownGeometry, Spelling, WindowRule};
+use super::{
+    Architecture, BiasRule, Biases, Defaults, KnownGeometry, Spelling, WindowLayers, WindowRule,
+};
 
 pub(super) const MISTRAL: Architecture = Architecture {
     spelling: Spelling::new("mistral", "mistral"),
@@ -13,7 +15,13 @@ pub(super) const MISTRAL: Architecture = Architecture {
     },
     biases: Biases { qkv: BiasRule::Never, output: BiasRule::Never, mlp: BiasRule::Never },
     // The default of transformers for a configuration that does not mention a window.
-    window: Some(WindowRule { flag: false, from_layer: false, unsaid: Some(4096) }),
+    window: Some(WindowRule {
+        flag: false,
+        layers: WindowLayers::All,
+        kinds: false,
+        unsaid: Some(4096),
+        in_gguf: true,
+    }),
     geometries: &[
         KnownGeometry {
             name: "mistral-7b-v0.3",
@@ -28,6 +36,7 @@ pub(super) const MISTRAL: Architecture = Architecture {
             theta: 1_000_000.0,
             llama3_factor: None,
             tied: false,
+            window: None,
         },
         KnownGeometry::sized(
             "mistral-nemo-12b",

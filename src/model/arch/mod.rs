@@ -11,17 +11,38 @@ mod geometry;
 mod names;
 mod planned;
 
+mod gemma;
+mod granite;
 mod llama;
+mod ministral;
 mod mistral;
+mod olmo2;
+mod phi3;
 mod qwen2;
 mod qwen3;
+mod smollm3;
 
-pub use architecture::{Architecture, BiasRule, Biases, Defaults, WindowRule};
-pub use block::{BlockSpec, LinearSpec, NormSpec, PartSpec};
+pub(in crate::model) use architecture::NO_ROPE_INTERVAL;
+pub use architecture::{
+    Architecture, BiasRule, Biases, Defaults, FactorKeys, Gemma, HeadNorms, Norms, WindowLayers,
+    WindowRule,
+};
+pub use block::{BlockSpec, BranchSpec, LinearSpec, NormSpec, PartSpec};
 pub use geometry::{KnownGeometry, known_config, known_names};
 pub use names::{Keys, Spelling, TensorNames};
 pub use planned::{PlannedGeometry, planned, served_names};
 
 /// Every architecture, in the order in which messages list them.
-pub const ARCHITECTURES: &[&Architecture] =
-    &[&llama::LLAMA, &mistral::MISTRAL, &qwen2::QWEN2, &qwen3::QWEN3];
+pub const ARCHITECTURES: &[&Architecture] = &[
+    &llama::LLAMA,
+    &mistral::MISTRAL,
+    &ministral::MINISTRAL,
+    &qwen2::QWEN2,
+    &qwen3::QWEN3,
+    &olmo2::OLMO2,
+    &granite::GRANITE,
+    &smollm3::SMOLLM3,
+    &phi3::PHI3,
+    &gemma::GEMMA2,
+    &gemma::GEMMA3,
+];

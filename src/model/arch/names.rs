@@ -87,20 +87,28 @@ pub struct TensorNames {
     pub k: Spelling,
     /// Projection to values.
     pub v: Spelling,
+    /// q, k and v in one projection, where a file has them so.
+    pub qkv: Option<Spelling>,
     /// Norm of each query head, where there is one.
     pub q_norm: Spelling,
     /// Norm of each key head, where there is one.
     pub k_norm: Spelling,
     /// Projection of the attention output.
     pub output: Spelling,
+    /// The norm of what attention adds, where there is one.
+    pub attention_after: Option<Spelling>,
     /// The norm before the MLP.
     pub mlp_norm: Spelling,
     /// The MLP's gate.
     pub gate: Spelling,
     /// What the gate is multiplied with.
     pub up: Spelling,
+    /// The gate and what it is multiplied with in one projection, where a file has them so.
+    pub gate_up: Option<Spelling>,
     /// Projection of the MLP's output.
     pub down: Spelling,
+    /// The norm of what the MLP adds, where there is one.
+    pub mlp_after: Option<Spelling>,
 }
 
 impl TensorNames {
@@ -149,6 +157,8 @@ impl TensorNames {
             self.up,
             self.down,
         ];
-        Some((layer, parts.into_iter().find(|name| name.hf == part)?))
+        let further = [self.qkv, self.attention_after, self.gate_up, self.mlp_after];
+        let mut all = further.into_iter().flatten().chain(parts);
+        Some((layer, all.find(|name| name.hf == part)?))
     }
 }

@@ -146,24 +146,6 @@ const PLANNED: &[PlannedGeometry] = &[
         1_000_000.0,
     )
     .with_experts([128, 8, 1536]),
-    row(
-        ("gemma-3-270m", "gemma3_text"),
-        [18, 640, 2048],
-        [4, 1, 256],
-        [262_144, 32_768],
-        1_000_000.0,
-    )
-    .with_window(512, 6)
-    .with_tied_head(),
-    row(
-        ("gemma-3-1b", "gemma3_text"),
-        [26, 1152, 6912],
-        [4, 1, 256],
-        [262_144, 32_768],
-        1_000_000.0,
-    )
-    .with_window(512, 6)
-    .with_tied_head(),
     row(("gemma-3-4b", "gemma3"), [34, 2560, 10_240], [8, 4, 256], [262_208, 131_072], 1_000_000.0)
         .with_window(1024, 6)
         .with_tied_head(),
@@ -185,7 +167,6 @@ const PLANNED: &[PlannedGeometry] = &[
     )
     .with_window(1024, 6)
     .with_tied_head(),
-    row(("phi-4", "phi3"), [40, 5120, 17_920], [40, 10, 128], [100_352, 16_384], 250_000.0),
     row(("phi-4-mini", "phi3"), [32, 3072, 8192], [24, 8, 128], [200_064, 131_072], 10_000.0)
         .with_tied_head(),
     row(("gpt-oss-20b", "gpt_oss"), [24, 2880, 2880], [64, 8, 64], [201_088, 131_072], 150_000.0)

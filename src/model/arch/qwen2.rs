@@ -1,7 +1,9 @@
 //! Qwen2 and Qwen2.5: Llama with biases on q, k and v and none on the attention output.
 
 use super::llama::LLAMA;
-use super::{Architecture, BiasRule, Biases, Defaults, KnownGeometry, Spelling, WindowRule};
+use super::{
+    Architecture, BiasRule, Biases, Defaults, KnownGeometry, Spelling, WindowLayers, WindowRule,
+};
 
 pub(super) const QWEN2: Architecture = Architecture {
     name: "qwen2",
@@ -16,7 +18,13 @@ pub(super) const QWEN2: Architecture = Architecture {
         ..LLAMA.defaults
     },
     biases: Biases { qkv: BiasRule::Always, output: BiasRule::Never, mlp: BiasRule::Never },
-    window: Some(WindowRule { flag: true, from_layer: true, unsaid: Some(4096) }),
+    window: Some(WindowRule {
+        flag: true,
+        layers: WindowLayers::Last,
+        kinds: true,
+        unsaid: Some(4096),
+        in_gguf: false,
+    }),
     geometries: &[
         KnownGeometry {
             name: "qwen2.5-0.5b",
@@ -31,6 +39,7 @@ pub(super) const QWEN2: Architecture = Architecture {
             theta: 1_000_000.0,
             llama3_factor: None,
             tied: true,
+            window: None,
         },
         KnownGeometry {
             name: "qwen2.5-7b",
@@ -45,6 +54,7 @@ pub(super) const QWEN2: Architecture = Architecture {
             theta: 1_000_000.0,
             llama3_factor: None,
             tied: false,
+            window: None,
         },
         KnownGeometry::sized(
             "qwen2.5-1.5b",

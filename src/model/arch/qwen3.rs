@@ -2,13 +2,13 @@
 
 use super::llama::LLAMA;
 use super::qwen2::QWEN2;
-use super::{Architecture, BiasRule, Biases, Defaults, KnownGeometry, Spelling};
+use super::{Architecture, BiasRule, Biases, Defaults, HeadNorms, KnownGeometry, Norms, Spelling};
 
 pub(super) const QWEN3: Architecture = Architecture {
     name: "qwen3",
     spelling: Spelling::new("qwen3", "qwen3"),
     gguf_pairs_rows: false,
-    qk_norm: true,
+    norms: Norms { heads: HeadNorms::Each, ..LLAMA.norms },
     defaults: Defaults { head_dim: Some(128), ..QWEN2.defaults },
     biases: Biases { mlp: BiasRule::Never, ..LLAMA.biases },
     window: QWEN2.window,
@@ -26,6 +26,7 @@ pub(super) const QWEN3: Architecture = Architecture {
             theta: 1_000_000.0,
             llama3_factor: None,
             tied: true,
+            window: None,
         },
         KnownGeometry {
             name: "qwen3-8b",
@@ -40,6 +41,7 @@ pub(super) const QWEN3: Architecture = Architecture {
             theta: 1_000_000.0,
             llama3_factor: None,
             tied: false,
+            window: None,
         },
         KnownGeometry::sized(
             "qwen3-1.7b",

@@ -11,6 +11,7 @@ use crate::model::config::Config;
 use crate::model::hooks::{PrefillHooks, StepObserver};
 use crate::model::host::matrix::Matrix;
 use crate::model::times::StepClock;
+use crate::model::weights::embed;
 
 /// Weights and caches on a device. The embedding is in host memory; a step is given its rows.
 #[derive(Debug)]
@@ -72,9 +73,13 @@ impl Backend for DeviceBackend {
         observe: &mut StepObserver<'_>,
     ) -> Result<()> {
         let mut clock = StepClock::start();
-        self.embedding.rows_of(tokens, &mut buffers.x);
-        let (cos, sin) = rope.angles_of(caches.iter().map(|cache| cache.tokens()));
-        let input = StepInput { x: &buffers.x, cos: &cos, sin: &sin };
+        embed(config, &self.embedding, tokens, &mut buffers.x);
+        let angles = rope.angles_of(caches.iter().map(|cache| cache.tokens()));
+        let all = |which: usize| -> Vec<f32> {
+            angles.kinds().iter().flat_map(|kind| &kind[which]).copied().collect()
+        };
+        let (cos, sin) = (all(0), all(1));
+        let input = StepInput { x: &buffers.x, cos: &cos, sin: &sin, kinds: angles.of_layers() };
         self.tensors.step(config, input, caches, &mut buffers.logits, observe)?;
         // Only the time of a device's whole step is known.
         clock.rest();

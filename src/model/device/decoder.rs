@@ -12,6 +12,7 @@ use super::step::{KeptSteps, Over, StepInput};
 use super::weights::TensorWeights;
 use super::{Placement, failed};
 use crate::Result;
+use crate::attention::AttentionScale;
 use crate::cache::SequenceCache;
 use crate::model::backend::Blueprint;
 use crate::model::config::Config;
@@ -83,10 +84,14 @@ impl TensorDecoder {
         &self.weights
     }
 
-    /// The embeddings of these tokens, f32 `[tokens, hidden]`.
-    pub(crate) fn embedded(&self, tokens: &[u32]) -> candle_core::Result<Tensor> {
+    /// The residual stream before the first layer, f32 `[tokens, hidden]`.
+    pub(crate) fn embedded(&self, config: &Config, tokens: &[u32]) -> candle_core::Result<Tensor> {
         let ids = Tensor::from_slice(tokens, tokens.len(), &self.device)?;
-        self.weights.embedding.index_select(&ids, 0)?.to_dtype(DType::F32)
+        let embedded = self.weights.embedding.index_select(&ids, 0)?.to_dtype(DType::F32)?;
+        match config.additions.embedding_factor {
+            1.0 => Ok(embedded),
+            factor => embedded * f64::from(factor),
+        }
     }
 
     /// [`Decoder::prefill`](crate::model::decoder::Decoder::prefill) after its checks.
@@ -100,16 +105,18 @@ impl TensorDecoder {
         let n = tokens.len();
         let attend = self.attend();
         attend.begin_prompt(caches, (config.heads, config.max_context), n)?;
-        let mut x = self.embedded(tokens).map_err(failed)?;
-        let (cos, sin) = rope.prompt_angles(n);
-        let angle = |values| {
-            Tensor::from_vec(values, (n, config.head_dim / 2), &self.device).map_err(failed)
+        let mut x = self.embedded(config, tokens).map_err(failed)?;
+        let angles = rope.prompt_angles(n);
+        let there = |values: &Vec<f32>| {
+            Tensor::from_slice(values, (n, config.head_dim / 2), &self.device).map_err(failed)
         };
-        let angles = [angle(cos)?, angle(sin)?];
+        let kinds = angles.kinds().iter().map(|[cos, sin]| Ok([there(cos)?, there(sin)?]));
+        let kinds = kinds.collect::<Result<Vec<[Tensor; 2]>>>()?;
         let chunk = hooks.chunk.max(CHUNK);
         for (at, layer) in self.weights.layers.iter().enumerate() {
             (hooks.progress)(at as f32 / config.layers as f32)?;
-            let [q, k, v] = layer.project_prompt(config, &x, &angles, chunk).map_err(failed)?;
+            let turns = &kinds[angles.of_layers()[at]];
+            let [q, k, v] = layer.project_prompt(config, &x, turns, chunk).map_err(failed)?;
             attend.fill(caches, at, &k, &v)?;
             (hooks.observe)(LayerView {
                 layer: at,
@@ -124,7 +131,7 @@ impl TensorDecoder {
                 heads(&k, config.kv_heads)?,
                 heads(&v, config.kv_heads)?,
             );
-            let (scale, narrow) = (config.attention_scale(), self.weights.is_narrow());
+            let (scale, narrow) = (AttentionScale::of(config.head_dim), self.weights.is_narrow());
             let attended =
                 attend_causal([&q, &k, &v], scale, narrow, &mut || (hooks.keep_going)())?;
             x = layer.finish(config, &x, &attended, chunk).map_err(failed)?;

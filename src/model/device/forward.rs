@@ -17,20 +17,26 @@ impl TensorLayer {
         [cos, sin]: [&Tensor; 2],
     ) -> candle_core::Result<[Tensor; 3]> {
         let n = x.dim(0)?;
-        let qkv = self.qkv.apply(&rms_norm(x, &self.attention_norm, config.rms_eps)?)?;
+        let qkv = self.qkv.apply(&self.attention.enter(config, x)?)?;
         let (cos, sin) = (cos.unsqueeze(1)?, sin.unsqueeze(1)?);
         let part = |start: usize, heads: usize, norm: Option<&Tensor>| {
-            let x = qkv.narrow(1, start, heads * config.head_dim)?.contiguous()?.reshape((
-                n,
-                heads,
-                1,
-                config.head_dim,
-            ))?;
-            let x = norm.map_or(Ok(x.clone()), |norm| rms_norm(&x, norm, config.rms_eps))?;
+            let width = heads * config.head_dim;
+            let x = qkv.narrow(1, start, width)?.contiguous()?;
+            let x = match norm {
+                Some(norm) => {
+                    let normed = norm.elem_count();
+                    rms_norm(&x.reshape((n, width / normed, normed))?, norm, config.rms_eps)?
+                }
+                None => x,
+            };
             // Every token is a batch entry of one position.
-            rope(&x, &cos, &sin)?.reshape((n, heads * config.head_dim))
+            rope(&x.reshape((n, heads, 1, config.head_dim))?, &cos, &sin)?.reshape((n, width))
         };
-        let q = part(0, config.heads, self.q_norm.as_ref())?;
+        let mut q = part(0, config.heads, self.q_norm.as_ref())?;
+        let factor = config.query_factor();
+        if factor != 1.0 {
+            q = (q * f64::from(factor))?;
+        }
         let k = part(config.q_width(), config.kv_heads, self.k_norm.as_ref())?;
         let v =
             qkv.narrow(1, config.q_width() + config.kv_width(), config.kv_width())?.contiguous()?;
@@ -70,15 +76,15 @@ impl TensorLayer {
         let mut pieces = Vec::new();
         for first in (0..n).step_by(chunk) {
             let rows = chunk.min(n - first);
-            let x = (x.narrow(0, first, rows)?
-                + self.output.apply(&attended.narrow(0, first, rows)?)?)?;
-            let gate_up = self.gate_up.apply(&rms_norm(&x, &self.mlp_norm, config.rms_eps)?)?;
+            let delta = self.output.apply(&attended.narrow(0, first, rows)?)?;
+            let x = self.attention.leave(config, &delta, &x.narrow(0, first, rows)?)?;
+            let gate_up = self.gate_up.apply(&self.mlp.enter(config, &x)?)?;
             let (gate, up) = (
                 gate_up.narrow(1, 0, config.intermediate)?,
                 gate_up.narrow(1, config.intermediate, config.intermediate)?,
             );
             let gated = config.activation().gate_tensors(&gate.contiguous()?, &up.contiguous()?)?;
-            pieces.push((x + self.down.apply(&gated)?)?);
+            pieces.push(self.mlp.leave(config, &self.down.apply(&gated)?, &x)?);
         }
         Tensor::cat(&pieces, 0)
     }

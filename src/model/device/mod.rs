@@ -8,6 +8,7 @@
 mod address;
 mod attend;
 mod backend;
+mod branch;
 mod decoder;
 mod forward;
 mod placement;
@@ -18,6 +19,7 @@ mod weights;
 
 pub use attend::{Attend, DeviceAttend, DeviceAttention};
 pub(in crate::model) use backend::DeviceBackend;
+pub(crate) use branch::TensorBranch;
 pub use decoder::TensorDecoder;
 pub use placement::Placement;
 pub(crate) use placement::failed;

@@ -46,9 +46,12 @@ enum State {
 pub(super) struct Places {
     /// Embedded tokens, `[batch, hidden]`.
     x: Tensor,
-    /// cos and sin of each token's position, `[batch, head_dim / 2]`.
+    /// cos and sin of each token's position, one after the other for each kind of layers: `[kinds
+    /// batch, head_dim / 2]`.
     cos: Tensor,
     sin: Tensor,
+    /// Which kind each layer is.
+    kinds: Vec<usize>,
     /// `[batch, vocab]`.
     logits: Tensor,
     /// Rotated queries of every layer, `[layers, batch, heads * head_dim]`.
@@ -62,13 +65,15 @@ impl Places {
         batch: usize,
     ) -> Result<Self> {
         let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, device).map_err(failed);
-        let given = |values: &[f32]| {
-            Tensor::from_slice(values, (batch, values.len() / batch), device).map_err(failed)
+        let given = |values: &[f32], width: usize| {
+            Tensor::from_slice(values, (values.len() / width, width), device).map_err(failed)
         };
+        let pairs = config.head_dim / 2;
         Ok(Self {
-            x: given(input.x)?,
-            cos: given(input.cos)?,
-            sin: given(input.sin)?,
+            x: given(input.x, config.hidden)?,
+            cos: given(input.cos, pairs)?,
+            sin: given(input.sin, pairs)?,
+            kinds: input.kinds.to_vec(),
             logits: zeros(&[batch, config.vocab])?,
             queries: zeros(&[config.layers, batch, config.q_width()])?,
         })
@@ -87,9 +92,12 @@ fn misfit(caches: &[&mut SequenceCache]) -> Error {
 pub(super) struct StepInput<'a> {
     /// Embedded tokens, `[batch, hidden]`.
     pub x: &'a [f32],
-    /// cos and sin of each token's position, `[batch, head_dim / 2]`.
+    /// cos and sin of each token's position, one after the other for each kind of layers: `[kinds
+    /// batch, head_dim / 2]`.
     pub cos: &'a [f32],
     pub sin: &'a [f32],
+    /// Which kind each layer is.
+    pub kinds: &'a [usize],
 }
 
 /// A decoder's weights, as its steps read them.
@@ -202,11 +210,13 @@ impl Over<'_> {
         places: &Places,
         attend: &mut dyn FnMut(usize, [&Tensor; 3]) -> Result<Tensor>,
     ) -> Result<()> {
-        let Places { x, cos, sin, logits, queries } = places;
+        let Places { x, cos, sin, kinds, logits, queries } = places;
         let batch = x.dim(0).map_err(failed)?;
         let mut x = x.clone();
         for (at, layer) in self.weights.layers.iter().enumerate() {
-            let [q, k, v] = layer.project(self.config, &x, [cos, sin]).map_err(failed)?;
+            let turn = |angles: &Tensor| angles.narrow(0, kinds[at] * batch, batch);
+            let (cos, sin) = (turn(cos).map_err(failed)?, turn(sin).map_err(failed)?);
+            let [q, k, v] = layer.project(self.config, &x, [&cos, &sin]).map_err(failed)?;
             let attended = attend(at, [&q, &k, &v])?;
             q.unsqueeze(0).and_then(|q| queries.slice_set(&q, 0, at)).map_err(failed)?;
             x = layer.finish(self.config, &x, &attended, batch).map_err(failed)?;

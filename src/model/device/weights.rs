@@ -3,6 +3,7 @@
 use candle_core::quantized::QMatMul;
 use candle_core::{DType, Device, Module, Tensor};
 
+use super::branch::TensorBranch;
 use super::{failed, product};
 use crate::Result;
 use crate::element::Dtype;
@@ -94,12 +95,12 @@ const SETTLED_ROWS: usize = 8;
 
 /// One decoder layer.
 pub(crate) struct TensorLayer {
-    pub attention_norm: Tensor,
+    pub attention: TensorBranch,
     pub qkv: TensorLinear,
     pub q_norm: Option<Tensor>,
     pub k_norm: Option<Tensor>,
     pub output: TensorLinear,
-    pub mlp_norm: Tensor,
+    pub mlp: TensorBranch,
     pub gate_up: TensorLinear,
     pub down: TensorLinear,
 }
@@ -192,6 +193,9 @@ impl Reader<'_> {
         specs: &[PartSpec],
         inputs: usize,
     ) -> Result<Option<Vec<Product>>> {
+        if specs.is_empty() {
+            return Ok(None);
+        }
         let mut parts = Vec::new();
         for spec in specs.iter().filter(|_| self.keep_blocks) {
             let name = format!("{prefix}{}.weight", spec.name);
@@ -220,7 +224,9 @@ impl Reader<'_> {
 
     fn layer(&mut self, prefix: &str, host: &Layer, block: &BlockSpec) -> Result<TensorLayer> {
         let mut linear = |spec: &LinearSpec, host: &Linear| {
-            self.linear(prefix, &spec.parts, &host.weight, host.bias.as_deref())
+            // Blocks of a file are in its own order.
+            let parts = if spec.order.is_some() { &[][..] } else { &spec.parts[..] };
+            self.linear(prefix, parts, &host.weight, host.bias.as_deref())
         };
         let qkv = linear(&block.qkv, &host.qkv)?;
         let output = linear(&block.output, &host.output)?;
@@ -230,19 +236,19 @@ impl Reader<'_> {
             norm.as_deref().map(|norm| vector(norm, self.device)).transpose()
         };
         Ok(TensorLayer {
-            attention_norm: vector(&host.attention_norm, self.device)?,
+            attention: TensorBranch::new(&host.attention, self.device)?,
             qkv,
             q_norm: head_norm(&host.q_norm)?,
             k_norm: head_norm(&host.k_norm)?,
             output,
-            mlp_norm: vector(&host.mlp_norm, self.device)?,
+            mlp: TensorBranch::new(&host.mlp, self.device)?,
             gate_up,
             down,
         })
     }
 }
 
-fn vector(values: &[f32], device: &Device) -> Result<Tensor> {
+pub(super) fn vector(values: &[f32], device: &Device) -> Result<Tensor> {
     Tensor::from_slice(values, values.len(), device).map_err(failed)
 }
 

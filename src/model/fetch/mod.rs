@@ -9,4 +9,4 @@ mod place;
 pub mod texts;
 
 pub use client::Progress;
-pub use models::{known_model, model};
+pub use models::{known_model, model, terms};

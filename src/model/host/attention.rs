@@ -4,6 +4,7 @@
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
+use crate::attention::AttentionScale;
 use crate::model::config::Config;
 use crate::model::host::ops;
 use crate::{Error, Result};
@@ -12,10 +13,11 @@ const QUERY_TILE: usize = 128;
 const KEY_TILE: usize = 1024;
 
 /// Replaces the queries in `q` (`[n, heads * head_dim]`, rotated) by their attention output over
-/// `k` and `v` (`[n, kv_heads * head_dim]`); token `i` sees tokens `0..=i`. `keep_going` is called
-/// once per tile.
+/// `k` and `v` (`[n, kv_heads * head_dim]`); token `i` sees tokens `0..=i`, or as many of them as the
+/// layer's window has. `keep_going` is called once per tile.
 pub fn attend_causal(
     config: &Config,
+    layer: usize,
     q: &mut [f32],
     k: &[f32],
     v: &[f32],
@@ -25,7 +27,9 @@ pub fn attend_causal(
     let tokens = q.len() / q_width;
     let keys = per_head(k, config, tokens)?;
     let values = per_head(v, config, tokens)?;
-    let scale = config.attention_scale().f32();
+    let window = config.additions.kind(layer).window.unwrap_or(usize::MAX);
+    let cap = config.additions.score_cap;
+    let scale = AttentionScale::of(d).f32();
     q.par_chunks_mut(QUERY_TILE * q_width).enumerate().try_for_each(|(tile, q)| {
         let first = tile * QUERY_TILE;
         let rows = q.len() / q_width;
@@ -38,8 +42,8 @@ pub fn attend_causal(
                 .chunks_exact(q_width)
                 .flat_map(|row| row[columns.clone()].iter().map(|x| x * scale))
                 .collect();
-            let out = attend_tile(&queries, &keys[head], &values[head], d, group, first, rows)
-                .map_err(failed)?;
+            let tile = Tile { d, group, first, rows, window, cap };
+            let out = attend_tile(&queries, &keys[head], &values[head], tile).map_err(failed)?;
             for (row, out) in q.chunks_exact_mut(q_width).zip(out.chunks_exact(group * d)) {
                 row[columns.clone()].copy_from_slice(out);
             }
@@ -67,15 +71,25 @@ fn per_head(x: &[f32], config: &Config, tokens: usize) -> Result<Vec<Tensor>> {
         .collect()
 }
 
+/// The query rows of one tile and what they see.
+#[derive(Clone, Copy)]
+struct Tile {
+    d: usize,
+    group: usize,
+    /// Position of the first row.
+    first: usize,
+    rows: usize,
+    /// Most tokens that a row sees.
+    window: usize,
+    cap: Option<f32>,
+}
+
 /// Online softmax over key tiles for the query rows of one tile; returns `[rows * group, d]`.
 fn attend_tile(
     queries: &[f32],
     keys: &Tensor,
     values: &Tensor,
-    d: usize,
-    group: usize,
-    first: usize,
-    rows: usize,
+    Tile { d, group, first, rows, window, cap }: Tile,
 ) -> candle_core::Result<Vec<f32>> {
     let query_rows = rows * group;
     let q = Tensor::from_slice(queries, (query_rows, d), &Device::Cpu)?;
@@ -83,17 +97,25 @@ fn attend_tile(
     let mut max = vec![f32::NEG_INFINITY; query_rows];
     let mut sum = vec![0.0_f32; query_rows];
     let visible = first + rows;
-    for key in (0..visible).step_by(KEY_TILE) {
+    let before = (first + 1).saturating_sub(window);
+    for key in (before / KEY_TILE * KEY_TILE..visible).step_by(KEY_TILE) {
         let width = KEY_TILE.min(visible - key);
         let mut scores =
             q.matmul(&keys.narrow(0, key, width)?.t()?)?.flatten_all()?.to_vec1::<f32>()?;
         for (row, scores) in scores.chunks_exact_mut(width).enumerate() {
-            let seen = (first + row / group + 1).saturating_sub(key).min(width);
+            let end = first + row / group + 1;
+            let seen = end.saturating_sub(key).min(width);
+            let unseen = end.saturating_sub(window).saturating_sub(key).min(seen);
             scores[seen..].fill(0.0);
-            if seen == 0 {
+            scores[..unseen].fill(0.0);
+            if seen == unseen {
                 continue;
             }
-            let (new_max, factor, tile_sum) = ops::softmax_tile(&mut scores[..seen], max[row]);
+            let scores = &mut scores[unseen..seen];
+            if let Some(cap) = cap {
+                scores.iter_mut().for_each(|score| *score = cap * (*score / cap).tanh());
+            }
+            let (new_max, factor, tile_sum) = ops::softmax_tile(scores, max[row]);
             max[row] = new_max;
             sum[row] = sum[row] * factor + tile_sum;
             ops::scale(&mut out[row * d..(row + 1) * d], factor);

@@ -27,14 +27,14 @@ impl HostBackend {
         let (before, n) = (cache.tokens(), tokens.len());
         let (q_width, kv_width) = (config.q_width(), config.kv_width());
         let mut x = vec![0.0; n * config.hidden];
-        self.weights.embedding.rows_of(tokens, &mut x);
+        self.weights.embed(config, tokens, &mut x);
         let angles = rope.angles_of(before..before + n);
         let mut attention = Attention::new();
         let mut attended = vec![0.0; n * q_width];
         for (at, layer) in self.weights.layers.iter().enumerate() {
             let started = at as f32 / config.layers as f32;
             let mut part = |share: f32| (hooks.progress)(started + share / config.layers as f32);
-            let (q, k, v) = project(config, layer, &x, &angles, hooks.chunk, &mut part)?;
+            let (q, k, v) = project(config, layer, &x, angles.of(at), hooks.chunk, &mut part)?;
             cache.check_fits(at, before, &k, &v)?;
             let kv = k.chunks_exact(kv_width).zip(v.chunks_exact(kv_width));
             let rows = q.chunks_exact(q_width).zip(attended.chunks_exact_mut(q_width));

@@ -2,8 +2,8 @@
 //!
 //! Decode multiplies one or a few rows: every weight is read once, so it is as fast as memory can be
 //! read. Floats are widened in registers and accumulated in f32; quantised weights are multiplied in
-//! whole numbers with activations of 8 bits. Prefill multiplies hundreds of rows: the matrix is
-//! widened once and passed to a blocked f32 product.
+//! whole numbers with activations of two terms of 8 bits. Prefill multiplies hundreds of rows: the
+//! matrix is widened once and passed to a blocked f32 product.
 
 use candle_core::{Device, Tensor};
 use half::slice::HalfFloatSliceExt;
@@ -183,6 +183,31 @@ impl Matrix {
             }
         };
         Self { elements, ..self }
+    }
+
+    /// The matrix of these rows, in their order; a row that is not there is refused. Quantised rows
+    /// become floats: a tile's rows share its bytes.
+    pub fn with_rows(self, rows: &[usize]) -> Result<Self> {
+        fn picked<T: Copy>(elements: &[T], cols: usize, rows: &[usize]) -> Storage<T> {
+            let each = rows.iter().flat_map(|&row| &elements[row * cols..][..cols]);
+            each.copied().collect::<Vec<T>>().into()
+        }
+        if let Some(row) = rows.iter().find(|&&row| row >= self.rows) {
+            return Err(Error::run(format!("row {row} of a matrix of {} rows", self.rows)));
+        }
+        let elements = match &self.elements {
+            Elements::F32(elements) => Elements::F32(picked(elements, self.cols, rows)),
+            Elements::F16(elements) => Elements::F16(picked(elements, self.cols, rows)),
+            Elements::Bf16(elements) => Elements::Bf16(picked(elements, self.cols, rows)),
+            Elements::Quantised(_) | Elements::Stacked(_) => {
+                let fits_f16 = self.pieces().iter().all(|piece| {
+                    matches!(piece.elements, Elements::F16(_) | Elements::Quantised(_))
+                });
+                let dtype = if fits_f16 { Dtype::F16 } else { Dtype::F32 };
+                return self.into_dtype(dtype).with_rows(rows);
+            }
+        };
+        Self::new(rows.len(), self.cols, elements)
     }
 
     /// The rows of several matrices of one width under one another. Where their types differ, each

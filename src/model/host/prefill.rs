@@ -22,12 +22,12 @@ impl HostBackend {
     ) -> Result<Vec<f32>> {
         let n = tokens.len();
         let mut x = vec![0.0; n * config.hidden];
-        self.weights.embedding.rows_of(tokens, &mut x);
+        self.weights.embed(config, tokens, &mut x);
         let angles = rope.prompt_angles(n);
         for (at, layer) in self.weights.layers.iter().enumerate() {
             let started = at as f32 / config.layers as f32;
             let mut part = |share: f32| (hooks.progress)(started + share / config.layers as f32);
-            let (mut q, k, v) = project(config, layer, &x, &angles, hooks.chunk, &mut part)?;
+            let (mut q, k, v) = project(config, layer, &x, angles.of(at), hooks.chunk, &mut part)?;
             for cache in caches.iter_mut() {
                 cache.check_fits(at, cache.len(at), &k, &v)?;
                 cache.append(at, &k, &v);
@@ -38,7 +38,7 @@ impl HostBackend {
                 k: ObservedRows::here(&k),
                 v: ObservedRows::here(&v),
             });
-            attend_causal(config, &mut q, &k, &v, hooks.keep_going)?;
+            attend_causal(config, at, &mut q, &k, &v, hooks.keep_going)?;
             finish(config, layer, &mut x, &q, hooks.chunk, &mut part)?;
         }
         ops::rms_norm_in_place(&mut x, &self.weights.norm, config.rms_eps);
@@ -52,7 +52,7 @@ pub(super) fn project(
     config: &Config,
     layer: &Layer,
     x: &[f32],
-    (cos, sin): &(Vec<f32>, Vec<f32>),
+    [cos, sin]: [&[f32]; 2],
     chunk: usize,
     progress: &mut dyn FnMut(f32) -> Result<()>,
 ) -> Result<(Vec<f32>, Vec<f32>, Vec<f32>)> {
@@ -66,7 +66,7 @@ pub(super) fn project(
     for (piece, x) in x.chunks(chunk * config.hidden).enumerate() {
         progress(0.3 * (piece * chunk) as f32 / n as f32)?;
         let normed = &mut normed[..x.len()];
-        ops::rms_norm(x, &layer.attention_norm, config.rms_eps, normed);
+        layer.attention.enter(config, x, normed);
         let projected = layer.qkv.apply_wide(&qkv, normed)?;
         for (i, row) in projected.chunks_exact(q_width + 2 * kv_width).enumerate() {
             let at = (piece * chunk + i) * half;
@@ -75,7 +75,7 @@ pub(super) fn project(
             q.extend_from_slice(&row[..q_width]);
             k.extend_from_slice(&row[q_width..q_width + kv_width]);
             v.extend_from_slice(&row[q_width + kv_width..]);
-            layer.position(config.rms_eps, [&mut q[start_q..], &mut k[start_k..]], [cos, sin]);
+            layer.position(config, [&mut q[start_q..], &mut k[start_k..]], [cos, sin]);
         }
     }
     Ok((q, k, v))
@@ -98,13 +98,13 @@ pub(super) fn finish(
     let pieces = x.chunks_mut(chunk * config.hidden).zip(attended.chunks(chunk * config.q_width()));
     for (piece, (x, attended)) in pieces.enumerate() {
         progress(0.4 + 0.6 * (piece * chunk) as f32 / n as f32)?;
-        ops::add(x, &layer.output.apply_wide(&output, attended)?);
+        layer.attention.leave(config, &mut layer.output.apply_wide(&output, attended)?, x);
         let rows = x.len() / config.hidden;
         let (normed, gated) = (&mut normed[..x.len()], &mut gated[..rows * config.intermediate]);
-        ops::rms_norm(x, &layer.mlp_norm, config.rms_eps, normed);
+        layer.mlp.enter(config, x, normed);
         let gate_up = layer.gate_up.apply_wide(&gate_up, normed)?;
         config.activation().gate(&gate_up, config.intermediate, gated);
-        ops::add(x, &layer.down.apply_wide(&down, gated)?);
+        layer.mlp.leave(config, &mut layer.down.apply_wide(&down, gated)?, x);
     }
     Ok(())
 }

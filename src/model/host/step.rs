@@ -57,10 +57,10 @@ impl StepScratch {
         let rows =
             self.qkv.chunks_exact_mut(q_width + 2 * kv_width).zip(self.q.chunks_exact_mut(q_width));
         for ((row, q), cache) in rows.zip(caches) {
-            rope.angles(cache.len(at), &mut self.cos, &mut self.sin);
+            rope.angles(at, cache.len(at), &mut self.cos, &mut self.sin);
             let (own_q, kv) = row.split_at_mut(q_width);
             let (k, v) = kv.split_at_mut(kv_width);
-            layer.position(config.rms_eps, [own_q, k], [&self.cos, &self.sin]);
+            layer.position(config, [own_q, k], [&self.cos, &self.sin]);
             q.copy_from_slice(own_q);
             cache.check_fits(at, cache.len(at), k, v)?;
             cache.append(at, k, v);
@@ -92,9 +92,9 @@ impl HostBackend {
         let config = model.config;
         let StepBuffers { x, scratch, logits, times } = buffers;
         let mut clock = StepClock::start();
-        self.weights.embedding.rows_of(tokens, x);
+        self.weights.embed(config, tokens, x);
         for (at, layer) in self.weights.layers.iter().enumerate() {
-            ops::rms_norm(x, &layer.attention_norm, config.rms_eps, &mut scratch.normed);
+            layer.attention.enter(config, x, &mut scratch.normed);
             clock.rest();
             layer.qkv.apply(&scratch.normed, &mut scratch.qkv);
             clock.projections();
@@ -106,14 +106,14 @@ impl HostBackend {
             clock.rest();
             layer.output.apply(&scratch.attended, &mut scratch.delta);
             clock.projections();
-            ops::add(x, &scratch.delta);
-            ops::rms_norm(x, &layer.mlp_norm, config.rms_eps, &mut scratch.normed);
+            layer.attention.leave(config, &mut scratch.delta, x);
+            layer.mlp.enter(config, x, &mut scratch.normed);
             clock.rest();
             layer.gate_up.apply(&scratch.normed, &mut scratch.gate_up);
             config.activation().gate(&scratch.gate_up, config.intermediate, &mut scratch.gated);
             layer.down.apply(&scratch.gated, &mut scratch.delta);
             clock.projections();
-            ops::add(x, &scratch.delta);
+            layer.mlp.leave(config, &mut scratch.delta, x);
         }
         ops::rms_norm_in_place(x, &self.weights.norm, config.rms_eps);
         clock.rest();

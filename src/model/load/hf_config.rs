@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::fields::{Fields, shown};
-use super::{hf_keys, hf_rope, hf_sizes, hf_window};
+use super::hf_rope::HfRope;
+use super::{hf_additions, hf_keys, hf_rope, hf_sizes, hf_window};
 use crate::error::shortened;
 use crate::model::arch::{Architecture, BiasRule, Biases};
 use crate::model::config::Config;
@@ -52,16 +53,13 @@ pub(super) fn of_keys(map: &Map<String, Value>, origin: &str) -> Result<(Config,
 
     let keys = &architecture.keys;
     let sizes = hf_sizes::read(fields, architecture, &mut warnings)?;
-    let (rope_theta, rope_scaling) =
-        hf_rope::read(fields, keys.rope_theta.hf, sizes.trained, &mut warnings)?;
-    let mut max_context = rope_scaling.context(sizes.trained);
-    let mut context_key = keys.context.hf;
-    // Windowed attention within one window is full attention, so the window is the usable context.
-    if let Some(window) = hf_window::read(fields, architecture, sizes.layers, &mut warnings)?
-        && window < max_context
-    {
-        (max_context, context_key) = (window, keys.window.hf);
-    }
+    let HfRope { theta: rope_theta, scaling: rope_scaling, rotated, local_theta } =
+        hf_rope::read(fields, architecture, &sizes, &mut warnings)?;
+    let mut additions = hf_additions::read(fields, architecture, &sizes)?;
+    additions.rotated = rotated;
+    additions.local_theta = local_theta.or(additions.local_theta);
+    hf_window::read(fields, architecture, sizes.layers, &mut additions.kinds, &mut warnings)?;
+    additions.turn_locally();
     let [qkv_bias, output_bias, mlp_bias] = biases(fields, architecture, &mut warnings)?;
     let config = Config {
         architecture,
@@ -72,18 +70,19 @@ pub(super) fn of_keys(map: &Map<String, Value>, origin: &str) -> Result<(Config,
         kv_heads: sizes.kv_heads,
         head_dim: sizes.head_dim,
         vocab: sizes.vocab,
-        rms_eps: epsilon(fields, keys.rms_eps.hf)?,
+        rms_eps: epsilon(fields, keys.rms_eps.hf, architecture.defaults.rms_eps)?,
         rope_theta,
+        max_context: rope_scaling.context(sizes.trained),
         rope_scaling,
         rope_divisors: None,
         rope_magnitude: 1.0,
-        max_context,
-        context_key,
-        tied: fields.flag("tie_word_embeddings")?.unwrap_or(false),
+        context_key: keys.context.hf,
+        tied: fields.flag("tie_word_embeddings")?.unwrap_or(architecture.defaults.tied),
         qkv_bias,
         output_bias,
         mlp_bias,
-        qk_norm: architecture.qk_norm,
+        qk_norm: architecture.qk_norm(),
+        additions,
         eos: known_ids(fields, "eos_token_id", sizes.vocab, &mut warnings)?,
         bos: known_id(fields, "bos_token_id", sizes.vocab, &mut warnings)?,
     };
@@ -157,9 +156,9 @@ fn check_padding(fields: Fields<'_>, vocab: usize) -> Result<()> {
     }
 }
 
-fn epsilon(fields: Fields<'_>, key: &str) -> Result<f32> {
+fn epsilon(fields: Fields<'_>, key: &str, usual: f64) -> Result<f32> {
     fields.refuse_null(key, "a number")?;
-    let epsilon = fields.number(key)?.unwrap_or(1e-6);
+    let epsilon = fields.number(key)?.unwrap_or(usual);
     match epsilon > 0.0 && epsilon < 1.0 {
         true => Ok(epsilon as f32),
         false => Err(fields.wrong(
@@ -172,7 +171,7 @@ fn epsilon(fields: Fields<'_>, key: &str) -> Result<f32> {
 }
 
 fn refuse_activation(fields: Fields<'_>, architecture: &Architecture) -> Result<()> {
-    let (key, known) = ("hidden_act", architecture.activation_names);
+    let (key, known) = (architecture.activation_key, architecture.activation_names);
     fields.refuse_null(key, "a string")?;
     match fields.text(key)?.filter(|found| !known.contains(found)) {
         Some(found) => {

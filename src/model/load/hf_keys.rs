@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::fields::{Fields, shown};
 use crate::Result;
 use crate::error::shortened;
-use crate::model::arch::Architecture;
+use crate::model::arch::{Architecture, FactorKeys, Gemma, WindowLayers, WindowRule};
 
 /// Keys that are read where they have a meaning.
 const READ: &[&str] = &[
@@ -38,9 +38,11 @@ const HARMLESS: &[&str] = &[
     "attention_dropout",
     "attn_implementation",
     "attn_pdrop",
+    "auto_map",
     "bad_words_ids",
     "begin_suppress_tokens",
     "bos_token",
+    "cache_implementation",
     "chunk_size_feed_forward",
     "classifier_dropout",
     "cross_attention_hidden_size",
@@ -115,6 +117,28 @@ const HARMLESS: &[&str] = &[
     "use_return_dict",
 ];
 
+/// Keys of an architecture that has what they speak of.
+fn own_keys(architecture: &Architecture) -> Vec<&'static str> {
+    let mut own: Vec<&str> = architecture.factors.iter().flat_map(FactorKeys::hf).collect();
+    if let Some(gemma) = &architecture.gemma {
+        own.extend([
+            Gemma::SCALAR,
+            Gemma::SCORE_CAP,
+            Gemma::LOGIT_CAP,
+            architecture.activation_key,
+        ]);
+        own.extend(gemma.local_theta.map(|_| Gemma::LOCAL_THETA));
+    }
+    if let Some(WindowRule { layers: WindowLayers::AllButEvery(_, key), .. }) = architecture.window
+    {
+        own.extend(Some(key).filter(|key| !key.is_empty()));
+    }
+    if architecture.skips_rope {
+        own.extend(["no_rope_layers", "no_rope_layer_interval"]);
+    }
+    own
+}
+
 /// A value at which a key changes nothing; null, 0, false and what is empty never do.
 #[derive(Clone, Copy)]
 enum Neutral {
@@ -140,9 +164,12 @@ const REFUSED: &[(&str, Neutral)] = &[
     ("embedding_multiplier", Neutral::One),
     ("embedding_scale", Neutral::One),
     ("final_logit_softcapping", Neutral::Off),
+    ("full_attn_mod", Neutral::One),
+    ("interpolate_factor", Neutral::One),
     ("is_causal", Neutral::On),
     ("is_encoder_decoder", Neutral::Off),
     ("kv_lora_rank", Neutral::Off),
+    ("lm_head_bias", Neutral::Off),
     ("lm_head_multiplier", Neutral::One),
     ("logit_scale", Neutral::One),
     ("logits_scaling", Neutral::One),
@@ -172,6 +199,7 @@ const REFUSED: &[(&str, Neutral)] = &[
     ("scale_emb", Neutral::One),
     ("sliding_window_pattern", Neutral::Off),
     ("use_alibi", Neutral::Off),
+    ("use_bidirectional_attention", Neutral::Off),
     ("use_dynamic_ntk", Neutral::Off),
     ("use_logn_attn", Neutral::Off),
     ("use_parallel_residual", Neutral::Off),
@@ -187,7 +215,8 @@ pub(super) fn check(
     architecture: &Architecture,
     warnings: &mut Vec<String>,
 ) -> Result<()> {
-    for (key, neutral) in REFUSED {
+    let own = own_keys(architecture);
+    for (key, neutral) in REFUSED.iter().filter(|(key, _)| !own.contains(key)) {
         let Some(value) = fields.map.get(*key) else { continue };
         if !is_neutral(*neutral, value, architecture) {
             let what =
@@ -208,7 +237,7 @@ pub(super) fn check(
         .iter()
         .filter(|(_, value)| !value.is_null())
         .map(|(key, _)| key.as_str())
-        .filter(|key| !key.starts_with('_') && !read.contains(key))
+        .filter(|key| !key.starts_with('_') && !read.contains(key) && !own.contains(key))
         .filter(|key| !READ.contains(key) && !HARMLESS.contains(key))
         .filter(|key| REFUSED.iter().all(|(refused, _)| refused != key))
         .map(|key| format!("`{}`", shortened(key)))
@@ -238,7 +267,7 @@ fn is_neutral(neutral: Neutral, value: &Value, architecture: &Architecture) -> b
         Neutral::Off => off,
         Neutral::One => value.is_null() || value.as_f64() == Some(1.0),
         Neutral::On => value.is_null() || *value == Value::Bool(true),
-        Neutral::HeadNorms => value.is_null() || *value == Value::Bool(architecture.qk_norm),
+        Neutral::HeadNorms => value.is_null() || *value == Value::Bool(architecture.qk_norm()),
     }
 }
 
@@ -255,7 +284,18 @@ mod tests {
 
     #[test]
     fn a_null_is_a_key_that_is_not_given_or_is_named() {
-        for model_type in ["llama", "mistral", "qwen2", "qwen3"] {
+        for model_type in [
+            "llama",
+            "mistral",
+            "qwen2",
+            "qwen3",
+            "olmo2",
+            "granite",
+            "smollm3",
+            "phi3",
+            "gemma2",
+            "gemma3_text",
+        ] {
             let base = json!({"model_type": model_type, "num_hidden_layers": 2});
             let architecture = Architecture::of_model_type(model_type).unwrap();
             let (without, _) = hf_config::parse(&base.to_string(), "config.json").unwrap();

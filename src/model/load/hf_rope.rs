@@ -5,11 +5,12 @@
 use serde_json::Value;
 
 use super::fields::{Fields, shown};
+use super::hf_sizes::Sizes;
 use crate::error::shortened;
+use crate::model::arch::Architecture;
 use crate::model::rope_scaling::{LONGEST, RopeScaling};
 use crate::{Error, Result};
 
-const DEFAULT_THETA: f64 = 10_000.0;
 const ORIGINAL: &str = "original_max_position_embeddings";
 
 /// Keys that every kind of scaling reads.
@@ -37,29 +38,89 @@ const KINDS: &[(&str, &[&str])] = &[
     ("longrope", &["factor", ORIGINAL, "attention_factor", "short_factor", "long_factor"]),
 ];
 
-/// Theta and scaling of a configuration whose context is `trained` tokens. What has no effect goes
-/// into `warnings`.
+/// The rotation of a configuration.
+pub(super) struct HfRope {
+    pub(super) theta: f64,
+    pub(super) scaling: RopeScaling,
+    /// Channels of a head that rotate, where not all do.
+    pub(super) rotated: Option<usize>,
+    /// Base of the frequencies of layers with a window, where a section gives it.
+    pub(super) local_theta: Option<f64>,
+}
+
+/// The section of layers that see everything, beside that of layers with a window.
+const FULL: &str = "full_attention";
+const SLIDING: &str = "sliding_attention";
+
+/// A section with a section for each kind of layers, as transformers 5 writes it.
+fn of_kinds(
+    fields: Fields<'_>,
+    rope: Fields<'_>,
+    architecture: &Architecture,
+    (sizes, unsaid): (&Sizes, f64),
+    warnings: &mut Vec<String>,
+) -> Result<HfRope> {
+    let section = |kind: &str| match rope.value(kind) {
+        Some(Value::Object(map)) => Ok(Some(map)),
+        None => Ok(None),
+        Some(other) => Err(rope.wrong(kind, &format!("must be an object, not {}", shown(other)))),
+    };
+    if let Some(other) = rope.map.keys().find(|key| ![FULL, SLIDING].contains(&key.as_str())) {
+        return Err(rope.wrong(&shortened(other), "is no kind of layers"));
+    }
+    let local = match section(SLIDING)? {
+        None => unsaid,
+        Some(map) => {
+            let origin = format!("{}: {SLIDING}", rope.origin);
+            let own = Fields { map, origin: &origin };
+            match own.text("rope_type")? {
+                None | Some("default") => {}
+                Some(other) => {
+                    let what = format!("`{}` is not supported, only default", shortened(other));
+                    return Err(own.wrong("rope_type", &what));
+                }
+            }
+            theta(own, None, (architecture.keys.rope_theta.hf, unsaid))?
+        }
+    };
+    let mut map = fields.map.clone();
+    map.remove("rope_parameters");
+    let full = section(FULL)?.cloned().unwrap_or_default();
+    map.insert("rope_scaling".to_owned(), Value::Object(full));
+    let whole = Fields { map: &map, origin: fields.origin };
+    let found = read(whole, architecture, sizes, warnings)?;
+    Ok(HfRope { local_theta: Some(local), ..found })
+}
+
+/// Reads theta, scaling and the part of a head that rotates. What has no effect goes into
+/// `warnings`.
 pub(super) fn read(
     fields: Fields<'_>,
-    theta_key: &str,
-    trained: usize,
+    architecture: &Architecture,
+    sizes: &Sizes,
     warnings: &mut Vec<String>,
-) -> Result<(f64, RopeScaling)> {
+) -> Result<HfRope> {
+    let (theta_key, usual) = (architecture.keys.rope_theta.hf, architecture.defaults.theta);
     let Some(key) = section(fields, warnings)? else {
-        refuse_partial(fields)?;
-        return Ok((theta(fields, None, theta_key)?, RopeScaling::None));
+        let rotated = rotated(fields, None, architecture, sizes.head_dim)?;
+        let theta = theta(fields, None, (theta_key, usual))?;
+        return Ok(HfRope { theta, scaling: RopeScaling::None, rotated, local_theta: None });
     };
     let Some(Value::Object(map)) = fields.value(key) else {
         return Err(fields.wrong(key, "is no object"));
     };
     let origin = format!("{}: {key}", fields.origin);
     let rope = Fields { map, origin: &origin };
+    if let (Some(unsaid), true) =
+        (architecture.gemma.and_then(|gemma| gemma.local_theta), map.contains_key(FULL))
+    {
+        return of_kinds(fields, rope, architecture, (sizes, unsaid), warnings);
+    }
     if let Some((layers, _)) = map.iter().find(|(_, value)| value.is_object()) {
         return Err(rope.wrong(&shortened(layers), "sets the rotation of one kind of layers, which is not supported: all layers rotate alike"));
     }
-    refuse_partial(fields)?;
-    refuse_partial(rope)?;
-    let theta = theta(fields, Some(rope), theta_key)?;
+    let rotated = rotated(fields, Some(rope), architecture, sizes.head_dim)?;
+    let theta = theta(fields, Some(rope), (theta_key, usual))?;
     rope.refuse_null("rope_type", "a string")?;
     let kind = match rope.text("rope_type")? {
         Some(kind) => kind,
@@ -78,7 +139,7 @@ pub(super) fn read(
     if *kind == "yarn" && theta == 1.0 {
         return Err(rope.wrong(theta_key, "must be other than 1 for yarn, not 1"));
     }
-    let scaling = scaling(Section { fields, rope, trained }, kind)?;
+    let scaling = scaling(Section { fields, rope, architecture, trained: sizes.trained }, kind)?;
     if used.contains(&ORIGINAL) {
         warn_if_two(fields, rope, ORIGINAL, &format!("the one beside `{key}`"), warnings);
     }
@@ -98,7 +159,7 @@ pub(super) fn read(
             "{origin}: `mscale` and `mscale_all_dim` have an effect only together, and one is missing"
         ));
     }
-    Ok((theta, scaling))
+    Ok(HfRope { theta, scaling, rotated, local_theta: None })
 }
 
 /// The key of the section that holds: the first of the two that is not empty.
@@ -146,26 +207,45 @@ fn warn_if_two(
 
 /// The base of the frequencies. A null where it is looked for is not the default: transformers
 /// cannot run such a file.
-fn theta(fields: Fields<'_>, rope: Option<Fields<'_>>, key: &str) -> Result<f64> {
+fn theta(fields: Fields<'_>, rope: Option<Fields<'_>>, (key, usual): (&str, f64)) -> Result<f64> {
     for place in rope.into_iter().chain([fields]) {
         if place.map.contains_key(key) {
             place.refuse_null(key, "a number")?;
-            let theta = place.number(key)?.unwrap_or(DEFAULT_THETA);
+            let theta = place.number(key)?.unwrap_or(usual);
             return match theta > 0.0 {
                 true => Ok(theta),
                 false => Err(place.wrong(key, &format!("must be a positive number, not {theta}"))),
             };
         }
     }
-    Ok(DEFAULT_THETA)
+    Ok(usual)
 }
 
-fn refuse_partial(place: Fields<'_>) -> Result<()> {
+/// Channels of a head that rotate, where not all do: the share in the section comes before the one
+/// beside it.
+fn rotated(
+    fields: Fields<'_>,
+    rope: Option<Fields<'_>>,
+    architecture: &Architecture,
+    head_dim: usize,
+) -> Result<Option<usize>> {
     let key = "partial_rotary_factor";
-    match place.number(key)?.filter(|&share| share != 1.0) {
-        Some(share) => Err(place.wrong(key, &format!("{share} is not supported, only 1"))),
-        None => Ok(()),
+    let mut found = None;
+    for place in rope.into_iter().chain([fields]) {
+        let Some(share) = place.number(key)? else { continue };
+        if !architecture.partial_rotation && share != 1.0 {
+            return Err(place.wrong(key, &format!("{share} is not supported, only 1")));
+        }
+        let channels = (head_dim as f64 * share) as usize;
+        if !(share > 0.0 && share <= 1.0) || channels < 2 || !channels.is_multiple_of(2) {
+            let what = format!(
+                "{share} of {head_dim} channels would rotate, expected an even number of 2 or more of them"
+            );
+            return Err(place.wrong(key, &what));
+        }
+        found.get_or_insert(channels);
     }
+    Ok(found.filter(|&channels| channels < head_dim))
 }
 
 /// Where the parameters of a scaling are looked for.
@@ -173,6 +253,7 @@ fn refuse_partial(place: Fields<'_>) -> Result<()> {
 struct Section<'a> {
     fields: Fields<'a>,
     rope: Fields<'a>,
+    architecture: &'a Architecture,
     trained: usize,
 }
 
@@ -185,9 +266,12 @@ impl Section<'_> {
     /// Tokens of the context of pretraining, for the scalings that read the key. A null beside the
     /// section hides the number in it, so transformers has none then.
     fn original(&self) -> Result<usize> {
-        let place = if self.fields.map.contains_key(ORIGINAL) { self.fields } else { self.rope };
+        // An architecture with a default of its own has a number beside the section, always.
+        let usual = self.architecture.defaults.original;
+        let is_beside = usual.is_some() || self.fields.map.contains_key(ORIGINAL);
+        let place = if is_beside { self.fields } else { self.rope };
         place.refuse_null(ORIGINAL, "a count")?;
-        let original = place.whole(ORIGINAL)?.unwrap_or(self.trained);
+        let original = place.whole(ORIGINAL)?.unwrap_or(usual.unwrap_or(self.trained));
         match (1..=LONGEST).contains(&original) {
             true => Ok(original),
             false => Err(place.wrong(ORIGINAL, &format!("must be 1 to {LONGEST}, not {original}"))),

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::hf_sizes;
-use crate::model::arch::{BiasRule, Biases};
+use crate::model::arch::{BiasRule, Biases, HeadNorms};
 use crate::model::config::Config;
 
 /// What the configuration of a checkpoint says of its tensors.
@@ -39,7 +39,15 @@ impl Reasons {
                 false => &[kv_heads, head_dim, hidden],
             },
             Some((_, part)) if part == names.output => &[hidden, heads, head_dim],
-            Some((_, part)) if part == names.q_norm || part == names.k_norm => &[head_dim],
+            Some((_, part)) if Some(part) == names.qkv => &[heads, kv_heads, head_dim, hidden],
+            Some((_, part)) if part == names.q_norm || part == names.k_norm => {
+                match (config.architecture.norms.heads, part == names.q_norm) {
+                    (HeadNorms::Together, true) => &[heads, head_dim],
+                    (HeadNorms::Together, false) => &[kv_heads, head_dim],
+                    _ => &[head_dim],
+                }
+            }
+            Some((_, part)) if Some(part) == names.gate_up => &[intermediate, hidden],
             Some((_, part)) if part == names.gate || part == names.up => &[intermediate, hidden],
             Some((_, part)) if part == names.down => &[hidden, intermediate],
             _ => &[hidden],
@@ -77,7 +85,7 @@ impl Reasons {
         }
         let Biases { qkv, output, mlp } = config.architecture.biases;
         let rule = match part {
-            part if [names.q, names.k, names.v].contains(&part) => qkv,
+            part if [names.q, names.k, names.v].contains(&part) || Some(part) == names.qkv => qkv,
             part if part == names.output => output,
             _ => mlp,
         };

@@ -1,27 +1,29 @@
-//! The attention window in a `config.json`.
+//! Windows of layers in a `config.json`.
 
 use serde_json::Value;
 
 use super::fields::{Fields, shown};
 use crate::Result;
 use crate::error::shortened;
-use crate::model::arch::Architecture;
+use crate::model::additions::{LayerKind, Rotation};
+use crate::model::arch::{Architecture, WindowLayers};
 
 /// From which layer on windows hold, where a configuration with windows does not say it.
 pub(super) const MAX_WINDOW_LAYERS: usize = 28;
 
 const SLIDING: &str = "sliding_attention";
 
-/// The window of the layers that have one, where any has.
+/// Gives the layers that have a window theirs; `kinds` says which of them rotate, where not all do.
 pub(super) fn read(
     fields: Fields<'_>,
     architecture: &Architecture,
     layers: usize,
+    kinds: &mut Vec<LayerKind>,
     warnings: &mut Vec<String>,
-) -> Result<Option<usize>> {
+) -> Result<()> {
     let key = architecture.keys.window.hf;
-    let kinds = kinds_of_layers(fields, layers)?;
-    let slides = kinds.as_ref().map(|kinds| kinds.contains(&SLIDING));
+    let named = kinds_of_layers(fields, layers)?;
+    let slides = named.as_ref().map(|kinds| kinds.contains(&SLIDING));
     let Some(rule) = &architecture.window else {
         if slides == Some(true) {
             let what = format!("has layers of {SLIDING}, which {} lacks", architecture.spelling.hf);
@@ -35,7 +37,7 @@ pub(super) fn read(
                 architecture.spelling.hf
             ));
         }
-        return Ok(None);
+        return Ok(());
     };
     let unsaid = rule.unsaid.filter(|_| !fields.map.contains_key(key));
     let stated = fields.count(key)?.or(unsaid);
@@ -44,17 +46,43 @@ pub(super) fn read(
     if window == Some(0) {
         return Err(fields.wrong(key, "must be at least 1, not 0"));
     }
-    // An architecture that has no kinds of layers has its window in all of them.
-    if !rule.from_layer {
-        return Ok(window);
+    let mut first = 0;
+    if rule.layers == WindowLayers::Last {
+        fields.refuse_null("max_window_layers", "a count")?;
+        first = fields.count("max_window_layers")?.unwrap_or(MAX_WINDOW_LAYERS);
     }
-    fields.refuse_null("max_window_layers", "a count")?;
-    let first = fields.count("max_window_layers")?.unwrap_or(MAX_WINDOW_LAYERS);
-    if slides == Some(true) && window.is_none() {
+    let named = named.filter(|_| rule.kinds);
+    if named.is_some() && slides == Some(true) && window.is_none() {
         let what = format!("has layers of {SLIDING}, but no `{key}` is in use");
         return Err(fields.wrong("layer_types", &what));
     }
-    Ok(window.filter(|_| slides.unwrap_or(layers > first)))
+    let every = match rule.layers {
+        WindowLayers::AllButEvery(every, "") => every,
+        WindowLayers::AllButEvery(every, key) => {
+            fields.refuse_null(key, "a count")?;
+            match fields.count(key)?.unwrap_or(every) {
+                0 => return Err(fields.wrong(key, "must be at least 1, not 0")),
+                every => every,
+            }
+        }
+        _ => 1,
+    };
+    let Some(window) = window else { return Ok(()) };
+    kinds.resize(layers, LayerKind::default());
+    for (layer, kind) in kinds.iter_mut().enumerate() {
+        let has_window = match (named.as_ref().and_then(|named| named.get(layer)), rule.layers) {
+            (Some(named), _) => *named == SLIDING,
+            (None, WindowLayers::All) => true,
+            (None, WindowLayers::Last) => layer >= first,
+            (None, WindowLayers::Unrotated) => kind.rotation == Rotation::None,
+            (None, WindowLayers::AllButEvery(..)) => !(layer + 1).is_multiple_of(every),
+        };
+        kind.window = has_window.then_some(window);
+    }
+    if kinds.iter().all(|kind| *kind == LayerKind::default()) {
+        kinds.clear();
+    }
+    Ok(())
 }
 
 /// What `layer_types` says of each layer.

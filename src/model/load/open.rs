@@ -7,7 +7,6 @@ use super::bake::{ZeroRows, Zeroed};
 use super::gguf::{self, Gguf};
 use super::safetensors::Checkpoint;
 use super::{Source, blank, embedded, folder, random};
-use crate::Result;
 use crate::element::Dtype;
 use crate::model::Model;
 use crate::model::config::Config;
@@ -16,6 +15,7 @@ use crate::model::device::{Placement, TensorDecoder, TensorWeights};
 use crate::model::tokenizer::{GgufTokenizer, Tokenizer};
 use crate::model::weight_types::{WeightType, WeightTypes};
 use crate::model::weights::{Tensors, Weights};
+use crate::{Error, Result};
 
 /// A model whose configuration and tokenizer are read, but not its weights.
 pub struct Opened {
@@ -110,6 +110,16 @@ impl Opened {
         placement: Option<Placement>,
         progress: &mut dyn FnMut(f32) -> Result<()>,
     ) -> Result<Model> {
+        if placement.is_some() {
+            if self.config.additions.score_cap.is_some() {
+                return Err(Error::input(format!(
+                    "{}: {} caps attention scores, which the attention of a GPU does not know yet: run it on the CPU",
+                    self.name, self.config.architecture
+                )));
+            }
+            // The caches of a GPU have no windows yet.
+            self.config.end_at_windows();
+        }
         let weights = Weights::read(&self.config, &mut *self.tensors, dtype, progress)?;
         let tensors = match placement {
             None => None,

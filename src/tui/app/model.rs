@@ -1,5 +1,7 @@
 //! The loaded model as the screens need it: its figures, masks and tables.
 
+use std::sync::Arc;
+
 use crate::cache::{CacheBytes, CacheSpec};
 use crate::decode::worker::event::{Live, MaskInfo, ModelInfo, Rules};
 use crate::mask::select::Options;
@@ -65,7 +67,7 @@ impl ModelView {
                 info.name
             )));
         }
-        let spec = CacheSpec::planned(info.window, dtype, plan)?;
+        let spec = CacheSpec::planned(info.window, dtype, plan)?.with_sight(info.sight());
         let mut view = Self {
             importance: None,
             exact: None,
@@ -75,7 +77,7 @@ impl ModelView {
             ),
             widths: WidthBytes::of(&spec),
             spec,
-            dense: CacheSpec::dense(shape, info.window, dtype)?,
+            dense: CacheSpec::dense(shape, info.window, dtype)?.with_sight(info.sight()),
             mask,
             key_norm: None,
             think: None,
@@ -112,8 +114,10 @@ impl ModelView {
     pub fn retuned(&mut self, mask: MaskInfo, window: Window) -> crate::Result<()> {
         let (shape, dtype) = (self.info.shape, self.spec.dtype());
         expect_shape(&mask.plan, shape)?;
+        let sight = self.info.sight();
         let spec = CacheSpec::planned(window, dtype, mask.plan.clone())?;
-        self.dense = CacheSpec::dense(shape, window, dtype)?;
+        let spec = spec.with_sight(Arc::clone(&sight));
+        self.dense = CacheSpec::dense(shape, window, dtype)?.with_sight(sight);
         self.statistics = Statistics::of(
             mask.mask(),
             &StatisticsSetting { at: None, element_size: dtype.bytes() },

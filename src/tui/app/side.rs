@@ -6,6 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 
 use crate::mask::WidthCounts;
+use crate::model::additions::Rotation;
 use crate::numbers::rate;
 use crate::tui::app::action::Command;
 use crate::tui::app::keys::KeyContext;
@@ -85,6 +86,10 @@ fn selection(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     let (now, dense) = model.head_bytes(layer, head);
     let [k, v] = now.map(per_token);
     pane.row("bytes", format!("K {k}/{} · V {v}/{} a token", dense.k, dense.v));
+    let words = model.info.kind(layer).words();
+    if !words.is_empty() {
+        pane.row("layer", words);
+    }
     if let Some((metric, table)) = bar_metric(state, model) {
         let values: Vec<f32> =
             table.head(layer, head).iter().copied().filter(|value| value.is_finite()).collect();
@@ -96,7 +101,13 @@ fn selection(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         let value = number(table.head(layer, head)[channel]);
         pane.row(
             &format!("ch {channel}"),
-            format!("{state_of} · {value} · λ {}", wavelength(model.info.wavelengths[pair])),
+            match model.info.kind(layer).rotation {
+                Rotation::Usual => {
+                    let turn = wavelength(model.info.wavelengths[pair]);
+                    format!("{state_of} · {value} · λ {turn}")
+                }
+                _ => format!("{state_of} · {value}"),
+            },
         );
     }
 }

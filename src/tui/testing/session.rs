@@ -88,6 +88,7 @@ pub fn info(shape: Shape) -> ModelInfo {
         parameters: 2_605_056,
         max_context: 32_768,
         context: 8_192,
+        kinds: Vec::new(),
         wavelengths: (0..shape.pairs())
             .map(|i| 6.25 * 50_000_f64.powf(i as f64 / shape.pairs() as f64))
             .collect(),

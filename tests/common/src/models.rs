@@ -20,6 +20,21 @@ use serde_json::Value;
 
 use crate::{error, vectors};
 
+/// Tiny models of every kind of block, for what learns from them.
+pub const LEARNED: [&str; 8] = [
+    "llama",
+    "llama-gqa3",
+    "qwen2-yarn-type",
+    "qwen3",
+    "olmo2",
+    "granite",
+    "smollm3",
+    "phi3-partial",
+];
+
+/// Tiny models with windows or soft caps, which run on the CPU alone at the lengths of the tests.
+pub const LEARNED_ON_HOST: [&str; 4] = ["ministral", "qwen2-window", "gemma2", "gemma3"];
+
 /// A window so small that chunks move from the first decode steps on.
 pub const SMALL: Window = Window { sink: 4, recent: 24, chunk: 8 };
 

@@ -4,6 +4,7 @@
 use half::f16;
 use kscope::mask::{ChannelMask, Window};
 use kscope::model::Model;
+use kscope::model::activation::Activation;
 use kscope::model::decoder::LayerView;
 use kscope::model::host::matrix::Matrix;
 
@@ -116,7 +117,15 @@ impl<'a> Plain<'a> {
     /// The logits after one more token.
     pub fn step(&mut self, token: u32) -> Vec<f64> {
         let state = self.state(token);
-        product(self.model.decoder.weights().unwrap().head(), &state)
+        let mut logits = product(self.model.decoder.weights().unwrap().head(), &state);
+        let additions = &self.model.config().additions;
+        for logit in &mut logits {
+            *logit /= f64::from(additions.logit_divisor);
+            if let Some(cap) = additions.logit_cap.map(f64::from) {
+                *logit = cap * (*logit / cap).tanh();
+            }
+        }
+        logits
     }
 
     /// The normalised hidden state after one more token.
@@ -124,45 +133,73 @@ impl<'a> Plain<'a> {
         let config = self.model.config();
         let weights = self.model.decoder.weights().unwrap();
         let eps = f64::from(config.rms_eps);
+        let additions = &config.additions;
         let mut x = row(&weights.embedding, token as usize);
+        x.iter_mut().for_each(|x| *x *= f64::from(additions.embedding_factor));
+        let entered = |x: &[f64], norm: &Option<Vec<f32>>| match norm {
+            Some(norm) => rms_norm(x, norm, eps),
+            None => x.to_vec(),
+        };
+        let leave = |x: &mut [f64], delta: Vec<f64>, norm: &Option<Vec<f32>>| {
+            let delta = entered(&delta, norm);
+            let factor = f64::from(additions.residual_factor);
+            x.iter_mut().zip(delta).for_each(|(x, delta)| *x += factor * delta);
+        };
         for (at, layer) in weights.layers.iter().enumerate() {
-            let mut qkv = product(&layer.qkv.weight, &rms_norm(&x, &layer.attention_norm, eps));
+            let mut qkv = product(&layer.qkv.weight, &entered(&x, &layer.attention.before));
             add_bias(&mut qkv, layer.qkv.bias.as_deref());
             let v = qkv.split_off(config.q_width() + config.kv_width());
             let k = qkv.split_off(config.q_width());
             let position = self.keys[at].len() / config.kv_width();
-            let q = self.rotated(qkv, layer.q_norm.as_deref(), position);
-            let k = self.rotated(k, layer.k_norm.as_deref(), position);
+            let mut q = self.rotated(qkv, layer.q_norm.as_deref(), (at, position));
+            if let Some(factor) = additions.score_factor {
+                q.iter_mut().for_each(|q| *q *= factor * (config.head_dim as f64).sqrt());
+            }
+            let k = self.rotated(k, layer.k_norm.as_deref(), (at, position));
             self.keys[at].extend(k);
             self.values[at].extend(v);
             let mut delta = product(&layer.output.weight, &self.attend(at, &q));
             add_bias(&mut delta, layer.output.bias.as_deref());
-            x.iter_mut().zip(delta).for_each(|(x, delta)| *x += delta);
-            let mut gate = product(&layer.gate_up.weight, &rms_norm(&x, &layer.mlp_norm, eps));
+            leave(&mut x, delta, &layer.attention.after);
+            let mut gate = product(&layer.gate_up.weight, &entered(&x, &layer.mlp.before));
             add_bias(&mut gate, layer.gate_up.bias.as_deref());
             let up = gate.split_off(config.intermediate);
-            let gated: Vec<f64> =
-                gate.iter().zip(up).map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up).collect();
+            let value = |x: f64| match config.activation() {
+                Activation::Silu => x / (1.0 + (-x).exp()),
+                Activation::GeluTanh => {
+                    let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
+                    0.5 * x * (1.0 + inner.tanh())
+                }
+            };
+            let gated: Vec<f64> = gate.iter().zip(up).map(|(gate, up)| value(*gate) * up).collect();
             let mut delta = product(&layer.down.weight, &gated);
             add_bias(&mut delta, layer.down.bias.as_deref());
-            x.iter_mut().zip(delta).for_each(|(x, delta)| *x += delta);
+            leave(&mut x, delta, &layer.mlp.after);
         }
         rms_norm(&x, &weights.norm, eps)
     }
 
-    /// Normalises each head where the model does so, then rotates channels `i` and `i + head_dim /
+    /// Normalises heads where the model does so, then rotates channels `i` and `i + head_dim /
     /// 2` by the angles of the position.
-    fn rotated(&self, x: Vec<f64>, norm: Option<&[f32]>, position: usize) -> Vec<f64> {
+    fn rotated(
+        &self,
+        x: Vec<f64>,
+        norm: Option<&[f32]>,
+        (layer, position): (usize, usize),
+    ) -> Vec<f64> {
         let config = self.model.config();
         let half = config.head_dim / 2;
         let (mut cos, mut sin) = (vec![0.0; half], vec![0.0; half]);
-        self.model.decoder.rope().angles(position, &mut cos, &mut sin);
+        self.model.decoder.rope().angles(layer, position, &mut cos, &mut sin);
         let mut out = Vec::with_capacity(x.len());
+        let x = match norm {
+            Some(norm) => {
+                let each = x.chunks(norm.len());
+                each.flat_map(|x| rms_norm(x, norm, f64::from(config.rms_eps))).collect()
+            }
+            None => x,
+        };
         for head in x.chunks(config.head_dim) {
-            let head = norm.map_or_else(
-                || head.to_vec(),
-                |norm| rms_norm(head, norm, f64::from(config.rms_eps)),
-            );
             let turned = |a: usize, b: usize, sign: f64, i: usize| {
                 head[a] * f64::from(cos[i]) + sign * head[b] * f64::from(sin[i])
             };
@@ -183,6 +220,9 @@ impl<'a> Plain<'a> {
             0
         };
         let middle = sink..sink + pruned;
+        let kind = config.additions.kind(layer);
+        let first = kind.window.map_or(0, |window| tokens.saturating_sub(window));
+        let cap = config.additions.score_cap.map(f64::from);
         let whole = vec![1.0; d];
         let mut out = Vec::with_capacity(q.len());
         for (head, q) in q.chunks(d).enumerate() {
@@ -208,12 +248,14 @@ impl<'a> Plain<'a> {
             };
             let attend = |dropped: bool| {
                 let seen: Vec<usize> =
-                    (0..tokens).filter(|token| !(dropped && middle.contains(token))).collect();
+                    (first..tokens).filter(|token| !(dropped && middle.contains(token))).collect();
                 let score = |&token: &usize| {
                     let key = probed(&self.keys[layer], probe.map(|probe| &probe.keys), token);
                     let bits = if middle.contains(&token) { mask } else { &whole };
-                    q.iter().zip(key).zip(bits).map(|((q, k), bit)| q * (k * bit)).sum::<f64>()
-                        / (d as f64).sqrt()
+                    let score =
+                        q.iter().zip(key).zip(bits).map(|((q, k), bit)| q * (k * bit)).sum::<f64>()
+                            / (d as f64).sqrt();
+                    cap.map_or(score, |cap| cap * (score / cap).tanh())
                 };
                 let scores: Vec<f64> = seen.iter().map(score).collect();
                 let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);

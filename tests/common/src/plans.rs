@@ -108,7 +108,11 @@ pub fn stored(
     for position in middle.clone() {
         values[position].chunks_mut(plan.coding().v_group(head_dim)).for_each(|x| coded(x, v));
     }
+    let seen = spec.sight().window(layer).map_or(0, |window| tokens.len().saturating_sub(window));
     let stored = |(position, (key, value)): (usize, (Vec<f32>, Vec<f32>))| {
+        if position < seen {
+            return (StoredKey::Dropped, None);
+        }
         let whole = widths.iter().all(|&width| width == Width::Sixteen) && !v.is_coded();
         if !middle.contains(&position) || whole {
             return (StoredKey::Whole(key), Some(value));
@@ -159,7 +163,11 @@ pub fn softmax_of_stored(tokens: &Tokens, spec: &CacheSpec, layer: usize) -> Vec
             };
             let score: f64 =
                 channels.iter().zip(key).map(|(&c, k)| f64::from(q[c]) * f64::from(k)).sum();
-            let weight = (score / (head_dim as f64).sqrt()).exp();
+            let mut score = score / (head_dim as f64).sqrt();
+            if let Some(cap) = spec.sight().score_cap.map(f64::from) {
+                score = cap * (score / cap).tanh();
+            }
+            let weight = score.exp();
             total += weight;
             let value = value.expect("what has a key has a value");
             sums.iter_mut().zip(value).for_each(|(sum, x)| *sum += weight * f64::from(x));

@@ -12,6 +12,7 @@ use candle_core::{D, DType, Device, Error, Result, Tensor};
 use half::f16;
 
 use super::columns::{ColumnRun, Columns, Score};
+use crate::attention::AttentionScale;
 use crate::learn::engine::rows::Pass;
 use crate::model::config::Config;
 use crate::model::device::product;
@@ -111,7 +112,7 @@ impl Plan {
             kv_heads,
             group,
             d,
-            scale: config.attention_scale().f64(),
+            scale: AttentionScale::of(config.head_dim).f64(),
             heads: (most / head_bytes).clamp(1, kv_heads),
             factors: Tensor::from_vec(factors, (layers, kv_heads, 1, d), device)?,
             dropped: (

@@ -111,6 +111,7 @@ mod tests {
     use crate::learn::engine::rows::Block;
     use crate::learn::engine::{CachedContext, Factors};
     use crate::mask::{Shape, Window};
+    use crate::model::rope::Angles;
 
     /// The columns by definition: for each row and key of the layout, hidden, whole or factored.
     fn plain(pass: Pass<'_>) -> Vec<Vec<Option<bool>>> {
@@ -176,7 +177,7 @@ mod tests {
                 .zip([5, 1, 2])
                 .map(|(tail, count)| Block { tail, tokens: &tokens[..count] })
                 .collect();
-            let rows = Rows { prefix: &prefix, blocks, cos: Vec::new(), sin: Vec::new(), count: 8 };
+            let rows = Rows { prefix: &prefix, blocks, angles: Angles::default(), count: 8 };
             for sink in [0, 1, 4, 12, 50] {
                 for recent in [0, 1, 3, 8, 40] {
                     for chunk in [1, 2, 5] {

@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_of_a_pass_is_what_the_estimate_says() {
-        for geometry in ["llama-3.2-1b", "qwen2.5-0.5b", "qwen3-0.6b"] {
+        for geometry in ["llama-3.2-1b", "qwen2.5-0.5b", "qwen3-0.6b", "olmo2-7b", "smollm3-3b"] {
             let decoder = random(geometry, |_| ());
             let sample = sample(&decoder);
             let (rows, factors) = (
@@ -152,6 +152,7 @@ mod tests {
                                  before_norm,
                                  qkv,
                                  attended,
+                                 added,
                                  middle,
                                  gate,
                                  up,
@@ -160,7 +161,8 @@ mod tests {
                     .into_iter()
                     .chain(qkv)
                     .chain(attended)
-                    .chain(before_norm.into_iter().flatten());
+                    .chain(before_norm.into_iter().flatten())
+                    .chain(added.into_iter().flatten());
                 bytes += all.map(|x| x.elem_count() * x.dtype().size_in_bytes()).sum::<usize>();
                 Ok(())
             };

@@ -9,6 +9,7 @@
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
+use crate::attention::AttentionScale;
 use crate::learn::engine::rows::{Pass, Rows};
 use crate::model::config::Config;
 use crate::model::host::ops;
@@ -26,6 +27,10 @@ pub(super) struct HeadJob<'a> {
     pub(super) keys: Vec<f32>,
     pub(super) values: Vec<f32>,
     scale: f32,
+    /// Most keys that a row sees, its own included.
+    window: usize,
+    /// Soft cap of scores.
+    cap: Option<f32>,
     /// Scaled queries, `[rows * group, d]`; row `r * group + g`.
     pub(super) queries: Vec<f32>,
     /// First middle position, and the end of the middle per row (`start` where there is none).
@@ -81,7 +86,7 @@ impl<'a> HeadJob<'a> {
             let own = rows.chunks_exact(config.kv_width()).skip(first).take(count);
             own.for_each(|row| out.extend_from_slice(&row[kv_head * d..(kv_head + 1) * d]));
         }
-        let scale = config.attention_scale().f32();
+        let scale = AttentionScale::of(config.head_dim).f32();
         let queries = q[first * config.q_width()..(first + count) * config.q_width()]
             .chunks_exact(config.q_width())
             .flat_map(|row| {
@@ -100,6 +105,8 @@ impl<'a> HeadJob<'a> {
             keys,
             values,
             scale,
+            window: config.additions.kind(layer).window.unwrap_or(usize::MAX),
+            cap: config.additions.score_cap,
             queries,
             start,
             ends,
@@ -115,32 +122,45 @@ impl<'a> HeadJob<'a> {
         (self.start..end(self.ends.last()), end(self.ends.first()))
     }
 
-    /// Softmax weights, `[rows * group, tokens]`: 0 for keys that a row does not see. A dropped head
-    /// does not see its middle.
-    fn weights(&self, dropped: bool) -> Result<Vec<f32>> {
+    /// Scores before any cap, `[rows * group, tokens]`, of keys that a row may see.
+    fn raw_scores(&self, dropped: bool) -> Result<Vec<f32>> {
         let (middle, whole_from) = self.middle();
-        let width = self.tokens;
-        let mut scores = vec![0.0; self.rows * self.group * width];
-        for range in [0..middle.start, whole_from..width] {
+        let mut scores = vec![0.0; self.rows * self.group * self.tokens];
+        for range in [0..middle.start, whole_from..self.tokens] {
             self.scores(&self.queries, range, None, &mut scores)?;
         }
         if !middle.is_empty() && !dropped {
             self.scores(&self.scaled_queries(), middle.clone(), Some(middle.start), &mut scores)?;
         }
+        Ok(scores)
+    }
+
+    /// Softmax weights, `[rows * group, tokens]`: 0 for keys that a row does not see. A dropped head
+    /// does not see its middle.
+    fn weights(&self, dropped: bool) -> Result<Vec<f32>> {
+        let width = self.tokens;
+        let mut scores = self.raw_scores(dropped)?;
         for (index, scores) in scores.chunks_exact_mut(width).enumerate() {
             let row = index / self.group;
             let seen = self.tokens - self.rows + row + 1;
             scores[seen..].fill(0.0);
-            if dropped && self.ends[row] > self.start {
+            if let Some(cap) = self.cap {
+                scores[..seen].iter_mut().for_each(|score| *score = cap * (*score / cap).tanh());
+            }
+            let first = seen.saturating_sub(self.window);
+            scores[..first].fill(0.0);
+            if dropped && self.ends[row] > self.start.max(first) {
                 // A dropped head sees two runs of keys around its middle. They are joined,
                 // weighted, and split again.
-                let mut joined = [&scores[..self.start], &scores[self.ends[row]..seen]].concat();
+                let (start, end) = (self.start.max(first), self.ends[row]);
+                let mut joined = [&scores[first..start], &scores[end..seen]].concat();
                 normalise(&mut joined);
-                scores[..self.start].copy_from_slice(&joined[..self.start]);
-                scores[self.start..self.ends[row]].fill(0.0);
-                scores[self.ends[row]..seen].copy_from_slice(&joined[self.start..]);
+                let (before, after) = joined.split_at(start - first);
+                scores[first..start].copy_from_slice(before);
+                scores[start..end].fill(0.0);
+                scores[end..seen].copy_from_slice(after);
             } else {
-                normalise(&mut scores[..seen]);
+                normalise(&mut scores[first..seen]);
             }
         }
         Ok(scores)
@@ -213,6 +233,13 @@ impl<'a> HeadJob<'a> {
         {
             let mean: f32 = out.iter().zip(d_out).map(|(a, b)| a * b).sum();
             d_scores.iter_mut().zip(weights).for_each(|(ds, p)| *ds = p * (*ds - mean));
+        }
+        if let Some(cap) = self.cap {
+            // Capped scores rise by 1 - (score / cap)².
+            let raw = self.raw_scores(self.dropped)?;
+            d_scores.iter_mut().zip(raw).for_each(|(ds, raw)| {
+                *ds *= 1.0 - (raw / cap).tanh().powi(2);
+            });
         }
         let (middle, _) = self.middle();
         let mut d_middle = vec![0.0; self.rows * self.group * middle.len()];

@@ -6,7 +6,9 @@ use super::attention::{BackwardView, HeadJob, each_head, scatter};
 use super::forward::{HostActivations, Tape};
 use crate::Result;
 use crate::learn::engine::rows::{Pass, Rows};
+use crate::model::branch::Branch;
 use crate::model::config::Config;
+use crate::model::host::ops;
 use crate::model::weights::Layer;
 
 /// Carries the gradient of the residual stream after the last layer down through all layers.
@@ -23,13 +25,14 @@ pub(super) fn run<T: Send>(
     let config = on.config;
     for (at, (layer, saved)) in on.weights.layers.iter().zip(&tape.layers).enumerate().rev() {
         mlp(config, layer, saved, &mut dx)?;
-        let d_attended = layer.output.weight.wide()?.back(&dx)?;
+        let d_output = leave(config, &layer.attention, (0, saved), &dx);
+        let d_attended = layer.output.weight.wide()?.back(&d_output)?;
         let (d_qkv, gathered) = attention(config, pass, at, saved, &d_attended, gather)?;
         gathered.into_iter().for_each(|(kv_head, part)| receive(at, kv_head, part));
         if at > 0 {
-            let d_projected = unposition(config, layer, saved, pass.rows, d_qkv);
+            let d_projected = unposition(config, (at, layer), saved, pass.rows, d_qkv);
             let d_normed = layer.qkv.weight.wide()?.back(&d_projected)?;
-            rms_norm(&saved.x, &layer.attention_norm, config.rms_eps, &d_normed, &mut dx);
+            enter(config, &layer.attention, &saved.x, &d_normed, &mut dx);
         }
     }
     Ok(())
@@ -37,13 +40,44 @@ pub(super) fn run<T: Send>(
 
 /// Adds the gradient through the MLP: takes `dx` from after the layer to between attention and MLP.
 fn mlp(config: &Config, layer: &Layer, saved: &HostActivations, dx: &mut [f32]) -> Result<()> {
-    let d_gated = layer.down.weight.wide()?.back(dx)?;
+    let d_down = leave(config, &layer.mlp, (1, saved), dx);
+    let d_gated = layer.down.weight.wide()?.back(&d_down)?;
     let width = config.intermediate;
     let mut d_gate_up = vec![0.0; saved.gate_up.len()];
     config.activation().gate_back(&saved.gate_up, width, &d_gated, &mut d_gate_up);
     let d_normed = layer.gate_up.weight.wide()?.back(&d_gate_up)?;
-    rms_norm(&saved.middle, &layer.mlp_norm, config.rms_eps, &d_normed, dx);
+    enter(config, &layer.mlp, &saved.middle, &d_normed, dx);
     Ok(())
+}
+
+/// The gradient of what a branch adds (the first or the second of a layer) before its last norm,
+/// from that of the residual stream.
+fn leave(
+    config: &Config,
+    branch: &Branch,
+    (which, saved): (usize, &HostActivations),
+    dx: &[f32],
+) -> Vec<f32> {
+    let mut d_added = match (&branch.after, &saved.added) {
+        (Some(norm), Some(added)) => {
+            let mut d_added = vec![0.0; dx.len()];
+            rms_norm(&added[which], norm, config.rms_eps, dx, &mut d_added);
+            d_added
+        }
+        _ => dx.to_vec(),
+    };
+    if config.additions.residual_factor != 1.0 {
+        ops::scale(&mut d_added, config.additions.residual_factor);
+    }
+    d_added
+}
+
+/// Adds the gradient of what goes into a branch to that of the residual stream `x` before it.
+fn enter(config: &Config, branch: &Branch, x: &[f32], d_entered: &[f32], dx: &mut [f32]) {
+    match &branch.before {
+        Some(norm) => rms_norm(x, norm, config.rms_eps, d_entered, dx),
+        None => ops::add(dx, d_entered),
+    }
 }
 
 /// Gradients of rotated q and k and of v, each `[rows, heads * head_dim]`.
@@ -98,14 +132,18 @@ fn attention<T: Send>(
 /// `[rows, q + k + v]`.
 fn unposition(
     config: &Config,
-    layer: &Layer,
+    (at, layer): (usize, &Layer),
     saved: &HostActivations,
     rows: &Rows<'_>,
     [mut dq, mut dk, dv]: [Vec<f32>; 3],
 ) -> Vec<f32> {
     let (q_width, kv_width, half) = (config.q_width(), config.kv_width(), config.head_dim / 2);
+    let [cos, sin] = rows.angles.of(at);
+    if config.query_factor() != 1.0 {
+        ops::scale(&mut dq, config.query_factor());
+    }
     for (x, width) in [(&mut dq, q_width), (&mut dk, kv_width)] {
-        let angles = rows.cos.chunks_exact(half).zip(rows.sin.chunks_exact(half));
+        let angles = cos.chunks_exact(half).zip(sin.chunks_exact(half));
         x.chunks_exact_mut(width).zip(angles).for_each(|(x, (cos, sin))| unrotate(x, cos, sin));
     }
     if let (Some(before), Some(q_norm), Some(k_norm)) =

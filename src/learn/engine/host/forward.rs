@@ -14,7 +14,7 @@ use crate::model::weights::{Layer, Linear};
 pub(super) struct HostActivations {
     /// Residual stream before the layer, `[rows, hidden]`.
     pub(super) x: Vec<f32>,
-    /// q and k before their norms (Qwen3 only), `[rows, (heads + kv_heads) head_dim]`.
+    /// q and k before their norms, in models that have them, `[rows, (heads + kv_heads) head_dim]`.
     pub(super) before_norm: Option<Vec<f32>>,
     /// q after rotation, `[rows, heads head_dim]`.
     pub(super) q: Vec<f32>,
@@ -23,6 +23,8 @@ pub(super) struct HostActivations {
     pub(super) v: Vec<f32>,
     /// Attention output, `[rows, heads head_dim]`.
     pub(super) attended: Vec<f32>,
+    /// What attention and the MLP add, before the norms that come after them, where there are any.
+    pub(super) added: Option<[Vec<f32>; 2]>,
     /// Residual stream between attention and MLP.
     pub(super) middle: Vec<f32>,
     /// Stacked gate and up projections, `[rows, 2 intermediate]`.
@@ -49,24 +51,31 @@ pub(super) fn run(
 ) -> Result<Vec<f32>> {
     let (config, rows) = (on.config, pass.rows);
     let mut x = vec![0.0; rows.count * config.hidden];
-    on.weights.embedding.rows_of(&rows.tokens(), &mut x);
+    on.weights.embed(config, &rows.tokens(), &mut x);
     let mut normed = vec![0.0; x.len()];
     for (at, layer) in on.weights.layers.iter().enumerate() {
-        ops::rms_norm(&x, &layer.attention_norm, config.rms_eps, &mut normed);
+        layer.attention.enter(config, &x, &mut normed);
         let projected = apply(&layer.qkv, &normed)?;
-        let (q, k, v, before_norm) = split(config, layer, rows, &projected);
+        let (q, k, v, before_norm) = split(config, (at, layer), rows, &projected);
         observe(&k, &v);
         let attended = attention::gather(config, rows, |block, first, kv_head| {
             HeadJob::new(config, pass, (block, first), (at, kv_head), (&q, &k, &v)).attend()
         })?;
-        let mut middle = apply(&layer.output, &attended)?;
-        ops::add(&mut middle, &x);
-        ops::rms_norm(&middle, &layer.mlp_norm, config.rms_eps, &mut normed);
+        let keeps_added = tape.is_some() && config.architecture.norms.after;
+        let mut delta = apply(&layer.output, &attended)?;
+        let mut added = keeps_added.then(|| [delta.clone(), Vec::new()]);
+        let mut middle = x.clone();
+        layer.attention.leave(config, &mut delta, &mut middle);
+        layer.mlp.enter(config, &middle, &mut normed);
         let gate_up = apply(&layer.gate_up, &normed)?;
         let mut gated = vec![0.0; rows.count * config.intermediate];
         config.activation().gate(&gate_up, config.intermediate, &mut gated);
-        let mut out = apply(&layer.down, &gated)?;
-        ops::add(&mut out, &middle);
+        let mut delta = apply(&layer.down, &gated)?;
+        if let Some([_, of_mlp]) = &mut added {
+            of_mlp.clone_from(&delta);
+        }
+        let mut out = middle.clone();
+        layer.mlp.leave(config, &mut delta, &mut out);
         let x_before = std::mem::replace(&mut x, out);
         if let Some(tape) = tape.as_deref_mut() {
             tape.layers.push(HostActivations {
@@ -76,6 +85,7 @@ pub(super) fn run(
                 k,
                 v,
                 attended,
+                added,
                 middle,
                 gate_up,
             });
@@ -92,7 +102,7 @@ fn apply(linear: &Linear, x: &[f32]) -> Result<Vec<f32>> {
 /// Rotated q and k, and v, of every row; and q and k before their norms, in models that have them.
 fn split(
     config: &Config,
-    layer: &Layer,
+    (at, layer): (usize, &Layer),
     rows: &Rows<'_>,
     projected: &[f32],
 ) -> (Vec<f32>, Vec<f32>, Vec<f32>, Option<Vec<f32>>) {
@@ -100,6 +110,7 @@ fn split(
     let mut q = Vec::with_capacity(rows.count * q_width);
     let mut k = Vec::with_capacity(rows.count * kv_width);
     let mut v = Vec::with_capacity(rows.count * kv_width);
+    let [cos, sin] = rows.angles.of(at);
     let mut before = config.qk_norm.then(Vec::new);
     for row in projected.chunks_exact(q_width + 2 * kv_width) {
         q.extend_from_slice(&row[..q_width]);
@@ -113,8 +124,11 @@ fn split(
         if let Some(norm) = norm {
             ops::rms_norm_in_place(x, norm, config.rms_eps);
         }
-        let angles = rows.cos.chunks_exact(half).zip(rows.sin.chunks_exact(half));
+        let angles = cos.chunks_exact(half).zip(sin.chunks_exact(half));
         x.chunks_exact_mut(width).zip(angles).for_each(|(x, (cos, sin))| rotate(x, cos, sin));
+    }
+    if config.query_factor() != 1.0 {
+        ops::scale(&mut q, config.query_factor());
     }
     (q, k, v, before)
 }

@@ -39,6 +39,8 @@ impl<'a> OnHost<'a> {
         let head = self.weights.head();
         let mut probabilities = vec![0.0; pass.rows.count * config.vocab];
         head.apply_exact(&states, &mut probabilities);
+        config.shape_logits(&mut probabilities);
+        let slopes: Vec<f32> = probabilities.iter().map(|&x| config.logit_slope(x)).collect();
         for row in probabilities.chunks_exact_mut(config.vocab) {
             let (_, _, sum) = ops::softmax_tile(row, f32::NEG_INFINITY);
             ops::scale(row, 1.0 / sum);
@@ -47,7 +49,7 @@ impl<'a> OnHost<'a> {
             let drawn: Vec<usize> =
                 probabilities.chunks_exact(config.vocab).map(&mut *draw).collect();
             let mut dx = vec![0.0; x.len()];
-            let d_states = d_log_probability(head, &probabilities, &drawn)?;
+            let d_states = d_log_probability(head, [&probabilities, &slopes], &drawn)?;
             backward::rms_norm(&x, norm, eps, &d_states, &mut dx);
             let (d, kv_heads) = (config.head_dim, config.kv_heads);
             backward::run(
@@ -115,19 +117,27 @@ impl LearningEngine for OnHost<'_> {
 /// Rows of the output projection that are in f32 at once.
 const HEAD_ROWS: usize = 4096;
 
-/// Gradient of the sum over rows of log p(drawn) with respect to the normalised hidden states.
-fn d_log_probability(head: &Matrix, probabilities: &[f32], drawn: &[usize]) -> Result<Vec<f32>> {
+/// Gradient of the sum over rows of log p(drawn) with respect to the normalised hidden states;
+/// `slopes` are those of the logits with respect to the products with the head.
+fn d_log_probability(
+    head: &Matrix,
+    [probabilities, slopes]: [&[f32]; 2],
+    drawn: &[usize],
+) -> Result<Vec<f32>> {
     let vocab = head.rows();
     let mut out = vec![0.0; drawn.len() * head.cols()];
     for first in (0..vocab).step_by(HEAD_ROWS) {
         let ids: Vec<u32> = (first..vocab.min(first + HEAD_ROWS)).map(|id| id as u32).collect();
         let mut weights = vec![0.0; ids.len() * head.cols()];
         head.rows_of(&ids, &mut weights);
-        let rows = probabilities.chunks_exact(vocab).zip(drawn);
+        let rows = probabilities.chunks_exact(vocab).zip(slopes.chunks_exact(vocab)).zip(drawn);
         let d_logits: Vec<f32> = rows
-            .flat_map(|(row, &drawn)| {
-                let own = row[first..first + ids.len()].iter().enumerate();
-                own.map(move |(at, p)| f32::from(u8::from(first + at == drawn)) - p)
+            .flat_map(|((row, slopes), &drawn)| {
+                let range = first..first + ids.len();
+                let own = row[range.clone()].iter().zip(&slopes[range]).enumerate();
+                own.map(move |(at, (p, slope))| {
+                    (f32::from(u8::from(first + at == drawn)) - p) * slope
+                })
             })
             .collect();
         ops::add(&mut out, &product(&d_logits, &weights, ids.len())?);

@@ -3,7 +3,7 @@
 
 use half::f16;
 
-use super::activations::UnitActivations;
+use super::activations::{STEPS, UnitActivations};
 use super::block::BlockParts;
 use super::lanes::{ROWS, TileLanes, half_power};
 use super::planes::CodePlanes;
@@ -48,29 +48,38 @@ pub trait TileScales {
     );
 }
 
-/// Each sixteen columns' whole products with `B` rows of activations.
+/// Each sixteen columns' products with `B` rows of activations, before scales. The sum of each term
+/// is a whole number.
 #[inline(always)]
 fn products<L: TileLanes, F: TileFormat, const B: usize>(
     lanes: L,
     codes: &[u8],
     x: [&UnitActivations; B],
-) -> [[L::Ints; 2]; B] {
+) -> [[L::Floats; 2]; B] {
     let vectors = F::Planes::vectors(lanes, codes);
-    let mut sums = [[lanes.ints(0); 2]; B];
+    let mut sums = [[lanes.splat(0.0); 2]; B];
     let mut b = 0;
     while b < B {
         let mut half = 0;
         while half < 2 {
-            let mut sum = lanes.ints(-F::ZERO * x[b].sums[half]);
-            let mut g = 4 * half;
-            while g < 4 * half + 4 {
-                sum = match F::Planes::WIDE {
-                    true => lanes.dot::<true>(sum, vectors[g], x[b].words[g]),
-                    false => lanes.dot::<false>(sum, vectors[g], x[b].words[g]),
-                };
-                g += 1;
+            let mut terms = [lanes.ints(0); 2];
+            let mut term = 0;
+            while term < 2 {
+                let mut sum = lanes.ints(-F::ZERO * x[b].sums[term][half]);
+                let mut g = 4 * half;
+                while g < 4 * half + 4 {
+                    let four = x[b].words[term][g];
+                    sum = match F::Planes::WIDE {
+                        true => lanes.dot::<true>(sum, vectors[g], four),
+                        false => lanes.dot::<false>(sum, vectors[g], four),
+                    };
+                    g += 1;
+                }
+                terms[term] = sum;
+                term += 1;
             }
-            sums[b][half] = sum;
+            let first = lanes.mul(lanes.floats(terms[0]), lanes.splat(STEPS));
+            sums[b][half] = lanes.add(first, lanes.floats(terms[1]));
             half += 1;
         }
         b += 1;
@@ -78,11 +87,11 @@ fn products<L: TileLanes, F: TileFormat, const B: usize>(
     sums
 }
 
-/// The whole products of both sixteen columns, each times its scale of the activations.
+/// The products of both sixteen columns, each times its scale of the activations.
 #[inline(always)]
-fn of_both<L: TileLanes>(lanes: L, sums: [L::Ints; 2], scales: [f32; 2]) -> L::Floats {
-    let first = lanes.mul(lanes.floats(sums[0]), lanes.splat(scales[0]));
-    let second = lanes.mul(lanes.floats(sums[1]), lanes.splat(scales[1]));
+fn of_both<L: TileLanes>(lanes: L, sums: [L::Floats; 2], scales: [f32; 2]) -> L::Floats {
+    let first = lanes.mul(sums[0], lanes.splat(scales[0]));
+    let second = lanes.mul(sums[1], lanes.splat(scales[1]));
     lanes.add(first, second)
 }
 
@@ -362,7 +371,7 @@ impl<N: BlockFactors> TileScales for NestedScales<N> {
                     let mut b = 0;
                     while b < B {
                         let scale = lanes.splat(here[b].scales[half]);
-                        let product = lanes.mul(lanes.floats(sums[b][half]), scale);
+                        let product = lanes.mul(sums[b][half], scale);
                         scaled[b] = lanes.add(scaled[b], lanes.mul(factor, product));
                         if N::MINIMUM {
                             let offset = N::offsets(lanes, factors, 2 * unit + half);

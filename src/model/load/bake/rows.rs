@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 
 use crate::mask::ChannelMask;
+use crate::model::arch::HeadNorms;
 use crate::model::config::Config;
 use crate::{Error, Result};
 
@@ -54,6 +55,26 @@ impl ZeroRows {
                 "expected a mask of shape {shape}, found {}",
                 mask.shape()
             )));
+        }
+        let refused = |why: &str| {
+            Err(Error::input(format!(
+                "{} cannot hold a mask in its weights: {why}",
+                config.architecture
+            )))
+        };
+        let architecture = config.architecture;
+        if architecture.tensors.qkv.is_some() {
+            return refused(
+                "its files have q, k and v in one tensor, which kscope does not change",
+            );
+        }
+        if architecture.norms.heads == HeadNorms::Together {
+            return refused(
+                "a norm over all heads of k changes with every channel that becomes zero",
+            );
+        }
+        if architecture.gemma.is_some() {
+            return refused("its checkpoints store norms less 1, which kscope does not change");
         }
         if mask.is_full() {
             return Err(Error::input("the mask keeps every channel, so there is nothing to bake"));

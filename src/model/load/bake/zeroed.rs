@@ -31,6 +31,10 @@ impl Tensors for Zeroed {
         self.tensors.kept_types(config)
     }
 
+    fn is_checkpoint(&self) -> bool {
+        self.tensors.is_checkpoint()
+    }
+
     fn intact(&self) -> Result<()> {
         self.tensors.intact()
     }

@@ -20,11 +20,13 @@ use super::metadata::{Metadata, Section};
 use super::order::{interleaved_row, rotate_half_rows};
 use super::parts::{self, Part};
 use crate::error::shortened;
+use crate::model::additions::Additions;
 use crate::model::arch::{Architecture, BiasRule, Spelling};
 use crate::model::config::Config;
 use crate::model::host::matrix::Matrix;
 use crate::model::load::instead;
 use crate::model::load::{Zeros, unread};
+use crate::model::rope_scaling::RopeScaling;
 use crate::model::weight_types::WeightTypes;
 use crate::model::weights::Tensors;
 use crate::numbers::count;
@@ -37,6 +39,9 @@ pub struct Gguf {
     parts: Vec<Part>,
     architecture: &'static Architecture,
 }
+
+/// The key of the channels of a head that rotate.
+const ROTATED: &str = "rope.dimension_count";
 
 /// Where a tensor lies.
 struct Span<'a> {
@@ -115,10 +120,11 @@ impl Gguf {
         let hidden = single(keys.hidden.gguf)?;
         let heads = same(keys.heads.gguf)?;
         let head_dim = self.head_dim()?;
-        for (key, what) in
-            [("attention.value_length", "values"), ("rope.dimension_count", "rotated channels")]
-        {
-            if let Some(found) = own.count(key).filter(|&found| found != head_dim) {
+        let rotated = own.count(ROTATED).filter(|&found| found != head_dim);
+        let partial = rotated.filter(|_| self.architecture.partial_rotation);
+        for (key, what) in [("attention.value_length", "values"), (ROTATED, "rotated channels")] {
+            let found = own.count(key).filter(|&found| found != head_dim);
+            if let Some(found) = found.filter(|_| key != ROTATED || partial.is_none()) {
                 return Err(own.wrong(
                     key,
                     &format!("is {found}: heads of {head_dim} channels with {found} {what} are not supported"),
@@ -128,12 +134,15 @@ impl Gguf {
         let embedding =
             self.info(&format!("{}.weight", tensors.embedding.gguf))?.shape.dims().to_vec();
         let trained_context = single(keys.context.gguf)?;
-        let Rotation { scaling: rope_scaling, magnitude: rope_magnitude } =
-            Rotation::read(own, trained_context)?;
+        let Rotation { scaling, magnitude: rope_magnitude } = Rotation::read(own, trained_context)?;
+        let pairs = partial.unwrap_or(head_dim) / 2;
+        let rope_scaling = self.longrope(pairs, trained_context)?.unwrap_or(scaling);
         let mut max_context = rope_scaling.context(trained_context);
         let mut context_key = keys.context.gguf;
         let window = own.count(keys.window.gguf).filter(|&window| window > 0);
-        if let Some(window) = window.filter(|_| self.architecture.window.is_some())
+        // llama.cpp knows no window here; within it there is no difference.
+        if let Some(window) =
+            window.filter(|_| self.architecture.window.is_some_and(|rule| !rule.in_gguf))
             && window < max_context
         {
             (max_context, context_key) = (window, keys.window.gguf);
@@ -146,7 +155,7 @@ impl Gguf {
         // A bias where the architecture never has one stays unread, and is refused as such.
         let bias = |rule, part| !matches!(rule, BiasRule::Never) && self.has_bias(part);
         // Folders of Qwen3 may have one there, and llama.cpp reads none.
-        let output = match self.architecture.qk_norm {
+        let output = match self.architecture.qk_norm() {
             true => BiasRule::Never,
             false => biases.output,
         };
@@ -170,7 +179,11 @@ impl Gguf {
             qkv_bias: bias(biases.qkv, tensors.q),
             output_bias: bias(output, tensors.output),
             mlp_bias: bias(biases.mlp, tensors.down),
-            qk_norm: self.architecture.qk_norm,
+            qk_norm: self.architecture.qk_norm(),
+            additions: Additions {
+                rotated: partial,
+                ..keys::additions(own, self.architecture, [layers, hidden, heads, head_dim])?
+            },
             eos: Vec::new(),
             bos: None,
         };
@@ -240,6 +253,29 @@ impl Gguf {
         }
         let pairs = self.head_dim()? / 2;
         Ok(Some(self.read(name, &[pairs], false)?.widened()))
+    }
+
+    /// LongRoPE, where the file has its divisors: for all texts up to the context of pretraining and
+    /// for longer ones. llama.cpp chooses by the context that it was given.
+    fn longrope(&self, pairs: usize, trained: usize) -> Result<Option<RopeScaling>> {
+        let names = ["rope_factors_short.weight", "rope_factors_long.weight"];
+        let Some(held) = names.into_iter().find(|name| self.holds(name)) else { return Ok(None) };
+        if !self.architecture.partial_rotation {
+            return Err(self.changes_the_result(held));
+        }
+        let divisors = |name| {
+            let read = self.read(name, &[pairs], false)?.widened();
+            Ok::<Vec<f64>, Error>(read.into_iter().map(f64::from).collect())
+        };
+        let original = self.own().count("rope.scaling.original_context_length").unwrap_or(trained);
+        let [short, long] = names.map(divisors);
+        // The factor on cos and sin is `rope.scaling.attn_factor`.
+        Ok(Some(RopeScaling::LongRope {
+            short: short?,
+            long: long?,
+            original,
+            attention_factor: 1.0,
+        }))
     }
 
     /// What a user should know of the metadata; keys that change the result and are not supported

@@ -119,6 +119,12 @@ impl Imatrix {
                 "a norm divides each of them by its own size, and the file has means over all tokens",
             );
         }
+        if !config.architecture.norms.before
+            || config.architecture.tensors.qkv.is_some()
+            || !config.additions.kinds.is_empty()
+        {
+            return too_little("kscope reads this for layers like Llama's alone");
+        }
         if config.qkv_bias {
             return too_little(
                 "they have biases, and the file has means of squared inputs but not of inputs",
@@ -196,9 +202,10 @@ struct Turns {
 impl Turns {
     fn new(config: &Config, positions: usize) -> Result<Self> {
         let half = config.head_dim / 2;
-        let (cos, sin) = Rope::new(config)?.prompt_angles(positions);
+        let angles = Rope::new(config)?.prompt_angles(positions);
+        let [cos, sin] = angles.of(0);
         let mut pairs = vec![[0.0; 3]; half];
-        for ((at, &cos), &sin) in cos.iter().enumerate().zip(&sin) {
+        for ((at, &cos), &sin) in cos.iter().enumerate().zip(sin) {
             let (cos, sin) = (f64::from(cos), f64::from(sin));
             let Some(sums) = pairs.get_mut(at % half) else { continue };
             for (sum, term) in sums.iter_mut().zip([cos * cos, sin * sin, sin * cos]) {
@@ -243,7 +250,8 @@ mod tests {
         let head: Vec<f32> = (0..dim * 3).map(|at| ((at * 7 % 11) as f32 - 5.0) / 3.0).collect();
         let turns = Turns::new(&config, positions).unwrap();
         let rope = Rope::new(&config).unwrap();
-        let (cos, sin) = rope.prompt_angles(positions);
+        let angles = rope.prompt_angles(positions);
+        let [cos, sin] = angles.of(0);
         let expected = |input: usize, square: f64| -> Vec<f64> {
             let mut sums = vec![0.0; dim];
             for position in 0..positions {

@@ -4,6 +4,8 @@
 use super::Gguf;
 use super::metadata::{Section, Type};
 use crate::error::shortened;
+use crate::model::additions::Additions;
+use crate::model::arch::{Architecture, FactorKeys, Gemma};
 use crate::model::config::Config;
 use crate::model::rope_scaling::RopeScaling;
 use crate::{Error, Result};
@@ -180,18 +182,64 @@ impl Rotation {
     }
 }
 
+/// What a model of so many layers, of this width and these heads has besides Llama's parts, but for
+/// its partial rotation. A factor of 0 is none, as in llama.cpp.
+pub(super) fn additions(
+    own: Section<'_>,
+    architecture: &Architecture,
+    [layers, hidden, heads, head_dim]: [usize; 4],
+) -> Result<Additions> {
+    let window = own.count(architecture.keys.window.gguf).filter(|&window| window > 0);
+    let window = window.filter(|_| architecture.window.is_some_and(|rule| rule.in_gguf));
+    let mut additions = architecture.usual_additions(layers, hidden, window);
+    if let Some(gemma) = &architecture.gemma {
+        let wide = layers == gemma.wide_layers;
+        let scalar = if wide { hidden / heads } else { head_dim };
+        additions.score_factor = Some((scalar as f64).powf(-0.5));
+        let cap = |key| own.number(key).filter(|&cap| cap != 0.0).map(|cap| cap as f32);
+        if gemma.caps_in_gguf {
+            let usual = |cap: Option<f64>| cap.map(|cap| cap as f32);
+            additions.score_cap = cap(Gemma::SCORE_CAP).or(usual(gemma.score_cap));
+            additions.logit_cap = cap(Gemma::LOGIT_CAP).or(usual(gemma.logit_cap));
+        }
+    }
+    if let Some(keys) = &architecture.factors {
+        let factor = |key| match own.number(key).filter(|&factor| factor != 0.0) {
+            Some(factor) if factor < 0.0 => {
+                Err(own.wrong(key, &format!("is {factor:?}, expected a number above 0")))
+            }
+            found => Ok(found),
+        };
+        additions.embedding_factor = factor(keys.embedding.gguf)?.unwrap_or(1.0) as f32;
+        additions.residual_factor = factor(keys.residual.gguf)?.unwrap_or(1.0) as f32;
+        additions.score_factor = factor(keys.scores.gguf)?;
+        additions.logit_divisor = factor(keys.logits.gguf)?.unwrap_or(1.0) as f32;
+    }
+    Ok(additions)
+}
+
 /// Refuses keys that change the result and are not supported; gives a warning of the unknown ones
 /// and of those without effect.
 pub(super) fn check(file: &Gguf, config: &Config) -> Result<Vec<String>> {
     let own = file.own();
-    for key in OWN {
+    let mut read: Vec<&str> =
+        config.architecture.factors.iter().flat_map(FactorKeys::gguf).collect();
+    if config.architecture.gemma.is_some_and(|gemma| gemma.caps_in_gguf) {
+        read.extend([Gemma::SCORE_CAP, Gemma::LOGIT_CAP]);
+    }
+    for key in OWN.iter().filter(|key| !read.contains(&key.name)) {
         if let Some(neutral) = key.neutral {
             refuse_unless(own, key.name, |n| neutral.contains(&n))?;
         }
     }
-    refuse_unless(own, ATTENTION_SCALE, |n| {
-        n == 0.0 || (n * (config.head_dim as f64).sqrt() - 1.0).abs() < 1e-5
-    })?;
+    for key in config.architecture.gguf_unread {
+        refuse_unless(own, key, |n| n == 0.0)?;
+    }
+    if !read.contains(&ATTENTION_SCALE) {
+        refuse_unless(own, ATTENTION_SCALE, |n| {
+            n == 0.0 || (n * (config.head_dim as f64).sqrt() - 1.0).abs() < 1e-5
+        })?;
+    }
     let kind = own.text("rope.scaling.type");
     let usual = if kind == Some("yarn") { 1.0 } else { 0.0 };
     refuse_unless(own, EXTRAPOLATION, |n| n == usual || n == -1.0)?;

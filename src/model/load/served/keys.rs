@@ -122,15 +122,9 @@ pub(super) fn of_keys(map: &Map<String, Value>, origin: &str, name: &str) -> Res
     }
     let model = match Architecture::of_model_type(model_type) {
         // A model that kscope runs is read as it is when it runs, and refused for the same reasons.
-        Ok(architecture) => {
+        Ok(_) => {
             let (config, warnings) = hf_config::of_keys(map, origin)?;
             let mut model = ServedModel::of_config(name, &config, origin);
-            let keys = &architecture.keys;
-            model.max_context = fields.count(keys.context.hf)?.unwrap_or(config.max_context);
-            if config.context_key != keys.window.hf {
-                model.max_context = config.max_context;
-            }
-            model.layers = layers(fields, model_type, &config_heads(&config))?;
             model.warnings = warnings;
             model
         }
@@ -176,10 +170,6 @@ fn doubts(fields: Fields<'_>, model_type: &str) -> Vec<String> {
         ));
     }
     doubts
-}
-
-fn config_heads(config: &Config) -> Vec<(usize, usize)> {
-    vec![(config.kv_heads, config.head_dim); config.layers]
 }
 
 /// A size that has to be there.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::keys::needed;
 use crate::Result;
 use crate::error::shortened;
-use crate::model::arch::Architecture;
+use crate::model::arch::{Architecture, WindowLayers};
 use crate::model::load::fields::Fields;
 use crate::model::load::hf_window::MAX_WINDOW_LAYERS;
 use crate::model::served::KvLayer;
@@ -122,7 +122,7 @@ fn slides(
     // Qwen: the first layers look back at everything.
     let rule = Architecture::of_model_type(model_type).ok().and_then(|known| known.window);
     let first = match rule {
-        Some(rule) if rule.from_layer => MAX_WINDOW_LAYERS,
+        Some(rule) if rule.layers == WindowLayers::Last => MAX_WINDOW_LAYERS,
         _ => 0,
     };
     Ok(index >= fields.count("max_window_layers")?.unwrap_or(first))

@@ -101,8 +101,13 @@ fn tokens(state: &State, pane: &mut Pane<'_>) {
     }
     let steps = state.run.pairs.len();
     pane.title("measured over", &format!("the {} tokens so far", count(steps)));
-    let area = pane.area;
-    for line in text_lines::tail(state, usize::from(area.width), usize::from(area.height)) {
+    let (width, rows) = (usize::from(pane.area.width), usize::from(pane.area.height));
+    let said = text_lines::tail(state, width, rows);
+    // Before them comes the end of what they answer.
+    let prompt = state.run.started.as_ref().map_or("", |started| started.prompt.as_str());
+    let asked = wrap(std::iter::once((prompt, state.theme.style(Role::Dim))), width, 24_000);
+    let skip = (asked.len() + said.len()).saturating_sub(rows).min(asked.len());
+    for line in asked.into_iter().skip(skip).chain(said) {
         pane.line(line);
     }
 }

@@ -7,6 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 use ratatui::text::Line;
 
+use crate::model::additions::{LayerKind, Rotation};
 use crate::tui::app::shader::Shader;
 use crate::tui::app::state::State;
 use crate::tui::app::strips::LABEL;
@@ -242,7 +243,14 @@ fn label(state: &State, grid: &Grid, line: usize, area: Rect, buffer: &mut Buffe
     let shown = if holds { state.at.layer } else { layers.start };
     let style = if holds { state.theme.style(Role::Accent) } else { state.theme.style(Role::Dim) };
     let mark = if holds { "▸" } else { " " };
-    put(buffer, area, 0, y - area.y, Line::styled(format!("{mark}L{shown:02}"), style));
+    let kind = state.model.as_ref().map(|model| model.info.kind(shown)).unwrap_or_default();
+    // A layer unlike the others: a window, or no rotation.
+    let sign = match kind {
+        LayerKind { rotation: Rotation::None, .. } => "n",
+        LayerKind { window: Some(_), .. } => "w",
+        _ => "",
+    };
+    put(buffer, area, 0, y - area.y, Line::styled(format!("{mark}L{shown:02}{sign}"), style));
 }
 
 fn head_labels(state: &State, grid: &Grid, buffer: &mut Buffer) {

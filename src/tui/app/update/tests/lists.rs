@@ -166,7 +166,7 @@ fn a_value_that_a_command_does_not_take_is_answered_with_what_it_takes() {
         ("recent 0", "recent 0: expected a number of tokens, 1 or more: 512, 32k"),
         ("rule thin", "rule thin: expected one of"),
         ("width ch 5", "width ch 5: expected ch, k, v or layer, and 16, 8, 4, 2 or 0 bits"),
-        ("fit 3", "fit 3: expected a size with a unit, and a context: 1.5GiB@32k"),
+        ("fit much", "fit much: expected a size with a unit, and a context: 1.5GiB@32k"),
         ("context 0", "context 0: expected a number of tokens, 1 or more"),
         ("l5 h0", "l5 h0: expected l0 to l4, h0 to h1, c0 to c63"),
     ] {

@@ -1,0 +1,88 @@
+//! Architectures with blocks unlike Llama's, from GGUF files under llama.cpp's names: the same
+//! weights as the folders of `tests/vectors/tiny`, so the same numbers. llama.cpp itself agrees with
+//! them (`tests/reference/check_architecture_gguf.py`).
+
+use kscope::cache::Sight;
+use kscope::element::Dtype;
+use kscope::mask::Window;
+use kscope::model::config::Config;
+use kscope_testing::models::*;
+use kscope_testing::vectors;
+
+use crate::tiny::expected;
+
+const FILES: [&str; 7] =
+    ["olmo2", "granite", "smollm3", "phi3-partial", "phi3-longrope", "gemma2", "gemma3"];
+
+fn path(name: &str) -> std::path::PathBuf {
+    vectors().join("architectures").join(format!("{name}.gguf"))
+}
+
+#[test]
+fn gguf_files_of_every_architecture_compute_what_transformers_computes() {
+    for name in FILES {
+        let model = load(&path(name), None);
+        for window in [SMALL, Window { sink: 0, recent: 1, chunk: 1 }] {
+            check_decode(name, &model, &dense(&model, window, Dtype::F32), &expected(name), 1e-4);
+        }
+    }
+}
+
+#[test]
+fn a_gguf_file_reads_as_the_configuration_of_its_folder() {
+    for name in FILES {
+        let (file, folder) = (open(&path(name)), tiny_folder(name));
+        let (found, meant) = (file.config, open(folder.path()).config);
+        // What llama.cpp writes as f32, and the factor that it keeps apart from LongRoPE's divisors.
+        let close = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-6;
+        assert!(close(found.rope_theta, meant.rope_theta), "{name}");
+        let (own, theirs) = (&found.additions, &meant.additions);
+        assert_eq!(own.kinds, theirs.kinds, "{name}");
+        assert_eq!((own.rotated, own.local_theta), (theirs.rotated, theirs.local_theta), "{name}");
+        assert_eq!((own.logit_cap, own.score_cap), (theirs.logit_cap, theirs.score_cap), "{name}");
+        let factors = |config: &Config| {
+            let own = &config.additions;
+            [own.embedding_factor, own.residual_factor, own.logit_divisor, config.query_factor()]
+        };
+        for (a, b) in factors(&found).into_iter().zip(factors(&meant)) {
+            assert!(close(f64::from(a), f64::from(b)), "{name}: {a} is not {b}");
+        }
+        assert_eq!(found.geometry(), meant.geometry(), "{name}");
+        assert_eq!((found.max_context, found.tied), (meant.max_context, meant.tied), "{name}");
+    }
+}
+
+#[test]
+fn layers_with_windows_are_those_that_the_configuration_names() {
+    let windows = |name: &str| open(tiny_folder(name).path()).config.additions.sight();
+    let sight =
+        |windows: &[Option<usize>], score_cap| Sight { windows: windows.to_vec(), score_cap };
+    assert_eq!(windows("mistral-window"), sight(&[Some(72); 3], None));
+    assert_eq!(windows("mistral"), Sight::default());
+    assert_eq!(windows("ministral"), sight(&[Some(24), None, Some(24)], None));
+    assert_eq!(windows("qwen2-window"), sight(&[None, Some(65), Some(65)], None));
+    assert_eq!(windows("gemma2"), sight(&[Some(20), None, Some(20), None], Some(5.0)));
+    let five = [Some(30), Some(30), Some(30), Some(30), Some(30), None];
+    assert_eq!(windows("gemma3"), sight(&five, None));
+}
+
+#[test]
+fn a_window_cache_stores_its_window_alone_and_a_device_ends_its_context_there() {
+    let model = tiny("mistral-window");
+    let prompt = expected("mistral-window").prompt;
+    let spec = dense(&model, Window::default(), Dtype::F32);
+    let cache = prefill(&model, &spec, &prompt, 512).0;
+    let config = model.config();
+    let token = 2 * config.kv_width() * 4 * config.layers;
+    assert_eq!(cache.bytes().total(), 72 * token);
+    assert_eq!(config.max_context, 512);
+    let there = tiny_on_tensors("mistral-window");
+    assert_eq!(there.config().max_context, 72);
+    assert!(there.config().longest().contains("sliding_window"));
+    let refused = open(tiny_folder("gemma2").path())
+        .load_on(None, Some(on_cpu()), &mut |_| Ok(()))
+        .err()
+        .expect("caps of scores are not known on a device")
+        .to_string();
+    assert!(refused.contains("caps attention scores"), "{refused}");
+}
