@@ -111,7 +111,7 @@ fn a_page_says_what_part_of_a_run_it_shows() {
             assert!(page.contains(words), "{words}: {page}");
         }
     }
-    let parts = ["eval", "merge", &part, "--out", &part];
+    let parts = ["eval", "merge", &part, "--out", &part, "--force"];
     refused(kscope().args(parts).output().unwrap(), &["is a part"]);
 }
 

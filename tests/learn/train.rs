@@ -82,7 +82,7 @@ impl Tensors for Planted {
 
 fn planted(placement: Option<Placement>) -> Model {
     let config = tiny("llama-gqa3").config().clone();
-    let mut tensors = Planted { random: Random { seed: 3 }, head_dim: config.head_dim };
+    let mut tensors = Planted { random: Random { seed: 3, kind: None }, head_dim: config.head_dim };
     let weights = Weights::read(&config, &mut tensors, Some(Dtype::F32), &mut |_| Ok(())).unwrap();
     let placed = placement.map(|placement| {
         let read =

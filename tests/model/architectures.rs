@@ -81,8 +81,7 @@ fn a_window_cache_stores_its_window_alone_and_a_device_ends_its_context_there() 
     assert!(there.config().longest().contains("sliding_window"));
     let refused = open(tiny_folder("gemma2").path())
         .load_on(None, Some(on_cpu()), &mut |_| Ok(()))
-        .err()
-        .expect("caps of scores are not known on a device")
+        .expect_err("caps of scores are not known on a device")
         .to_string();
     assert!(refused.contains("caps attention scores"), "{refused}");
 }

@@ -49,10 +49,9 @@ pub(super) fn read(
 /// A number that must be above 0 where it is given.
 fn above_zero(fields: Fields<'_>, key: &str) -> Result<Option<f64>> {
     match fields.number(key)? {
-        Some(other) if !(other > 0.0) => {
-            Err(fields.wrong(key, &format!("must be above 0, not {other:?}")))
-        }
-        found => Ok(found),
+        Some(number) if number > 0.0 => Ok(Some(number)),
+        Some(other) => Err(fields.wrong(key, &format!("must be above 0, not {other:?}"))),
+        None => Ok(None),
     }
 }
 
