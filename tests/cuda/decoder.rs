@@ -152,8 +152,21 @@ fn every_tiny_model_gives_the_plain_logits() {
     for name in names {
         let folder = tiny_folder(&name);
         let plain = loaded(open(folder.path()), Some(Dtype::F32), None);
-        let tensors = loaded(open(folder.path()), Some(Dtype::F32), Some(on_cpu()));
+        let there = open(folder.path()).load_on(Some(Dtype::F32), Some(on_cpu()), &mut |_| Ok(()));
+        let tensors = match there {
+            Ok(tensors) => Arc::new(tensors),
+            Err(error) => {
+                let sentence = error.to_string();
+                assert!(name == "gemma2" && sentence.contains("caps"), "{name}: {sentence}");
+                continue;
+            }
+        };
         assert_eq!(tensors.decoder.device_name(), "tensors");
+        // On a device the context ends at the shortest window.
+        if tensors.config().max_context < 56 {
+            assert!(tensors.config().longest().contains("sliding_window"), "{name}");
+            continue;
+        }
         let spec =
             CacheSpec::new(plain.config().mask_shape(), SMALL, Dtype::F32, third(&plain)).unwrap();
         compare(&name, &plain, &tensors, spec, &[50, 9], 6, 1e-4);

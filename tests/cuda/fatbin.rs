@@ -62,7 +62,7 @@ fn budget(kernel: Kernel) -> usize {
     match (head_dim, heads) {
         (64, 8) => 96,
         (80 | 96, 8) if !coded => 112,
-        (80, 8) => 168,
+        (80 | 96 | 112, 8) if coded => 168,
         (256, 8) => 168,
         (256, _) => 240,
         _ => 152,
