@@ -11,7 +11,7 @@ fn a_limit_on_address_space_is_told_with_sizes() {
     let ended = under(home.path(), "ulimit -v 900000", &args).output().unwrap();
     refused(&ended, 2, "the limit on address space (ulimit -v) has");
     assert!(
-        text(&ended.stderr).contains("the model llama-3.1-8b (random weights) needs"),
+        text(&ended.stderr).contains("the model llama-3.1-8b of 1 layer (random weights) needs"),
         "{ended:?}"
     );
     // A model that fits, and a prompt that does not.

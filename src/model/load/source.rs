@@ -214,7 +214,8 @@ impl Source {
         if let Some(layers) = layers.filter(|&layers| layers < config.layers) {
             config.layers = layers;
             config.check()?;
-            name = format!("{geometry} of {layers} layers");
+            let noun = if layers == 1 { "layer" } else { "layers" };
+            name = format!("{geometry} of {layers} {noun}");
         }
         if let Some(kind) = weights {
             let widths = [config.hidden, config.q_width(), config.intermediate];
