@@ -81,13 +81,7 @@ proptest! {
         let tokens = Tokens::random(shape, 1, len, len as u64);
         let spec = spec(shape, Window { sink, recent, chunk }, Dtype::F16, mask_with_counts(shape, &kept, 3));
         let mut cache = SequenceCache::with_capacity(Arc::clone(&spec), len);
-        let mut from = 0;
-        for piece in pieces.iter().cycle() {
-            let to = (from + piece).min(len);
-            tokens.extend(&mut cache, from, to);
-            from = to;
-            if from == len { break }
-        }
+        tokens.extend_in(&mut cache, &pieces);
         assert_same(&cache, &tokens.cache(&spec));
     }
 

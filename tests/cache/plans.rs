@@ -43,13 +43,7 @@ proptest! {
         let tokens = Tokens::random(shape, 1, len, seed);
         let spec = planned(Window { sink, recent, chunk }, dtype, random_plan(shape, seed));
         let mut cache = SequenceCache::with_capacity(Arc::clone(&spec), len);
-        let mut from = 0;
-        for piece in pieces.iter().cycle() {
-            let to = (from + piece).min(len);
-            tokens.extend(&mut cache, from, to);
-            from = to;
-            if from == len { break }
-        }
+        tokens.extend_in(&mut cache, &pieces);
         assert_stored(&cache, &tokens);
         // The length alone decides, down to the bytes.
         prop_assert_eq!(codes(&cache), codes(&tokens.cache(&spec)));

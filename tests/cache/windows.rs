@@ -35,13 +35,7 @@ proptest! {
         let plan = random_plan(shape, seed);
         let spec = windowed(&planned(Window { sink, recent, chunk }, dtype, plan), seen);
         let mut cache = SequenceCache::with_capacity(Arc::clone(&spec), len);
-        let mut from = 0;
-        for piece in pieces.iter().cycle() {
-            let to = (from + piece).min(len);
-            tokens.extend(&mut cache, from, to);
-            from = to;
-            if from == len { break }
-        }
+        tokens.extend_in(&mut cache, &pieces);
         assert_stored(&cache, &tokens);
         assert_same(&cache, &tokens.cache(&spec));
         prop_assert_eq!(cache.bytes(), spec.bytes_at(len));

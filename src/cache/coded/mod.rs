@@ -2,10 +2,11 @@
 //! a head is inside a block of 64 middle tokens.
 
 mod block;
+mod fill;
 mod ggml;
 mod group;
 mod layout;
 
-pub use block::Piece;
+pub use fill::Piece;
 pub use group::Group;
 pub use layout::{BlockLayout, CodedRun, ValueCodes};

@@ -1,5 +1,9 @@
 //! The engine's events. They are plain data, so that a recording is a file of events.
 
+mod figures;
+
+pub use figures::{Bandwidth, HeadDetail, Live, Measured, Memory, StepMs, Subject, Timed};
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,17 +14,15 @@ use super::widths;
 use crate::cache::{CacheBytes, Sight};
 use crate::decode::attended::Attended;
 use crate::decode::comparison::Mode;
-use crate::decode::divergence::{Divergence, StepDivergence};
+use crate::decode::divergence::StepDivergence;
 use crate::decode::lost::Lost;
 use crate::decode::sampler::Sampling;
 use crate::decode::session::Finish;
 use crate::element::Dtype;
-use crate::machine::DeviceMemory;
 use crate::mask::files::{self, MaskFile};
 use crate::mask::{CachePlan, ChannelMask, Rule, Sensitivity, Shape, Window};
 use crate::model::additions::{Additions, LayerKind};
 use crate::model::served::ServedModel;
-use crate::spread::Spread;
 
 /// An event with its run and time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -389,117 +391,4 @@ pub struct Retuned {
     pub from: Option<usize>,
     /// Time to build the new cache, in milliseconds.
     pub ms: f64,
-}
-
-/// The mask that was measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Subject {
-    /// The current mask, as of this revision.
-    Now(u64),
-    /// The trial with this number.
-    Trial(u64),
-}
-
-/// The measurement of a mask over the last tokens, in forced mode.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Measured {
-    /// Which mask.
-    pub subject: Subject,
-    /// Loss against dense.
-    pub divergence: Divergence,
-    /// The dense side's time per step, milliseconds, measured when it generated these tokens.
-    pub a_ms: Spread,
-    /// The mask's time per step, milliseconds.
-    pub b_ms: Spread,
-    /// Bytes of the mask's cache after the last token.
-    pub kv: usize,
-    /// Bytes of the dense cache after the last token.
-    pub dense_kv: usize,
-    /// Trials that are still waiting.
-    pub left: usize,
-    /// A checksum of the tokens that it covers and of their place; 0 in older recordings.
-    #[serde(default)]
-    pub over: u32,
-}
-
-/// The times of both sides over the same tokens, one after the other.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Timed {
-    /// Steps of each side.
-    pub steps: usize,
-    /// Time per step of the dense side, milliseconds.
-    pub a_ms: Spread,
-    /// Time per step of the pruned side, milliseconds.
-    pub b_ms: Spread,
-}
-
-/// How fast the machine reads memory, and what a step reads of the weights.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Bandwidth {
-    /// 1e9 bytes a second, over all threads that decode; the best of several passes.
-    pub gbps: f64,
-    /// Those threads.
-    pub threads: usize,
-    /// Bytes of weights that a decode step reads: all but the rows of an embedding that only looks
-    /// tokens up.
-    pub weights: u64,
-    /// How long decode waited for the measurement, in milliseconds.
-    pub ms: f64,
-}
-
-/// Milliseconds of a step by part.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct StepMs {
-    /// The whole step with sampling, by the session's clock.
-    pub total: f64,
-    /// Attention over the cache.
-    pub attention: f64,
-    /// Linear layers.
-    pub projections: f64,
-    /// Output projection.
-    pub logits: f64,
-    /// Norms, rotation, appending.
-    pub rest: f64,
-}
-
-/// Mean `|q_c k_c|` over the middle and the steps since the last report, row-major.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Live {
-    /// One number per channel; 0 for channels that are not stored.
-    pub activity: Vec<f32>,
-    /// Steps that were averaged.
-    pub steps: usize,
-    /// Tokens of the middle.
-    pub middle: usize,
-}
-
-/// Detail of the watched head as of the last step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HeadDetail {
-    /// Layer.
-    pub layer: usize,
-    /// KV head.
-    pub head: usize,
-    /// Attention mass of the last step per query head: sink, middle, recent.
-    pub mass: Vec<[f32; 3]>,
-    /// Mean q² per channel over the steps of the run and the query heads of the group.
-    pub q_energy: Vec<f32>,
-    /// Mean k² per channel over a sample of the keys that are stored with that channel.
-    pub k_energy: Vec<f32>,
-}
-
-/// Memory as the system and the allocator see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Memory {
-    /// Resident bytes of the process.
-    pub resident: Option<u64>,
-    /// Memory of the GPU, where there is one.
-    #[serde(default)]
-    pub device: Option<DeviceMemory>,
-    /// Bytes that the cache has allocated.
-    pub kv_allocated: u64,
-    /// Bytes of the elements that it stored at the same moment; none in older recordings.
-    #[serde(default)]
-    pub kv_stored: Option<u64>,
 }

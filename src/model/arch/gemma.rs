@@ -4,20 +4,15 @@
 
 use super::llama::LLAMA;
 use super::{
-    Architecture, Defaults, Gemma, HeadNorms, KnownGeometry, Norms, Spelling, TensorNames,
-    WindowLayers, WindowRule,
+    Architecture, Defaults, Gemma, HeadNorms, KnownGeometry, Norms, Spelling, WindowLayers,
+    WindowRule,
 };
 use crate::model::activation::Activation;
 
 pub(super) const GEMMA2: Architecture = Architecture {
     name: "gemma2",
     spelling: Spelling::new("gemma2", "gemma2"),
-    tensors: TensorNames {
-        attention_after: Some(Spelling::new("post_attention_layernorm", "post_attention_norm")),
-        mlp_norm: Spelling::new("pre_feedforward_layernorm", "ffn_norm"),
-        mlp_after: Some(Spelling::new("post_feedforward_layernorm", "post_ffw_norm")),
-        ..LLAMA.tensors
-    },
+    tensors: LLAMA.tensors.with_norms_after(),
     gguf_pairs_rows: false,
     defaults: Defaults {
         vocab: 256_000,

@@ -112,6 +112,17 @@ pub struct TensorNames {
 }
 
 impl TensorNames {
+    /// The same, with norms of what attention and MLP add. The norm before the MLP then has another
+    /// name.
+    pub(super) const fn with_norms_after(self) -> Self {
+        Self {
+            attention_after: Some(Spelling::new("post_attention_layernorm", "post_attention_norm")),
+            mlp_norm: Spelling::new("pre_feedforward_layernorm", "ffn_norm"),
+            mlp_after: Some(Spelling::new("post_feedforward_layernorm", "post_ffw_norm")),
+            ..self
+        }
+    }
+
     /// The prefix of the names of a block's parts in a checkpoint.
     pub fn block_prefix(&self, layer: usize) -> String {
         format!("{}.{layer}.", self.blocks.hf)

@@ -2,20 +2,12 @@
 //! and of k.
 
 use super::llama::LLAMA;
-use super::{
-    Architecture, BiasRule, Biases, Defaults, HeadNorms, KnownGeometry, Norms, Spelling,
-    TensorNames,
-};
+use super::{Architecture, BiasRule, Biases, Defaults, HeadNorms, KnownGeometry, Norms, Spelling};
 
 pub(super) const OLMO2: Architecture = Architecture {
     name: "olmo2",
     spelling: Spelling::new("olmo2", "olmo2"),
-    tensors: TensorNames {
-        attention_after: Some(Spelling::new("post_attention_layernorm", "post_attention_norm")),
-        mlp_norm: Spelling::new("pre_feedforward_layernorm", "ffn_norm"),
-        mlp_after: Some(Spelling::new("post_feedforward_layernorm", "post_ffw_norm")),
-        ..LLAMA.tensors
-    },
+    tensors: LLAMA.tensors.with_norms_after(),
     gguf_pairs_rows: false,
     defaults: Defaults { vocab: 50_304, rms_eps: 1e-5, eos: Some(50_279), ..LLAMA.defaults },
     biases: Biases { mlp: BiasRule::Never, ..LLAMA.biases },

@@ -5,7 +5,6 @@
 //! whole numbers with activations of two terms of 8 bits. Prefill multiplies hundreds of rows: the
 //! matrix is widened once and passed to a blocked f32 product.
 
-use candle_core::{Device, Tensor};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use rayon::prelude::*;
@@ -14,6 +13,7 @@ use crate::element::Dtype;
 use crate::model::host::dot::{DotKernel, Outputs};
 use crate::model::host::quant::{Activations, TILE_ROWS, TileLevel, Tiles};
 use crate::model::host::storage::{Filling, Storage};
+use crate::model::host::wide::Wide;
 use crate::model::weight_types::{WeightType, WeightTypes};
 use crate::{Error, Result};
 
@@ -328,9 +328,7 @@ impl Matrix {
 
     /// The matrix in f32, ready for products with many rows.
     pub fn wide(&self) -> Result<Wide> {
-        let tensor = Tensor::from_vec(self.widened(), (self.rows, self.cols), &Device::Cpu)
-            .map_err(product_failed)?;
-        Ok(Wide(tensor.t().map_err(product_failed)?))
+        Wide::new(self.widened(), self.rows, self.cols)
     }
 
     /// Moves the elements of several matrices together into memory on large pages.
@@ -448,38 +446,6 @@ impl Matrix {
             }
         }
     }
-}
-
-/// A matrix widened to f32 and transposed for products with many rows.
-pub struct Wide(Tensor);
-
-impl Wide {
-    /// `X W^T` for `x` of `[n, cols]`; the result is `[n, rows]`.
-    pub fn apply(&self, x: &[f32]) -> Result<Vec<f32>> {
-        let cols = self.0.dim(0).map_err(product_failed)?;
-        let x =
-            Tensor::from_slice(x, (x.len() / cols, cols), &Device::Cpu).map_err(product_failed)?;
-        x.matmul(&self.0)
-            .and_then(|y| y.flatten_all())
-            .and_then(|y| y.to_vec1())
-            .map_err(product_failed)
-    }
-
-    /// `Y W` for `y` of `[n, rows]`, the product that carries gradients back; the result is `[n,
-    /// cols]`.
-    pub fn back(&self, y: &[f32]) -> Result<Vec<f32>> {
-        let product = || {
-            let weight = self.0.t()?;
-            let y =
-                Tensor::from_slice(y, (y.len() / weight.dim(0)?, weight.dim(0)?), &Device::Cpu)?;
-            y.matmul(&weight)?.flatten_all()?.to_vec1()
-        };
-        product().map_err(product_failed)
-    }
-}
-
-fn product_failed(error: candle_core::Error) -> Error {
-    Error::run(format!("matrix product: {error}"))
 }
 
 fn joined<'a, T: Copy + 'a>(

@@ -10,6 +10,7 @@ mod prefill;
 pub mod quant;
 mod step;
 mod storage;
+pub mod wide;
 
 pub(in crate::model) use backend::HostBackend;
 pub(in crate::model) use step::StepScratch;

@@ -102,6 +102,19 @@ impl Tokens {
         }
     }
 
+    /// Appends all tokens to an empty cache, in pieces of these lengths, over and over.
+    pub fn extend_in(&self, cache: &mut SequenceCache, pieces: &[usize]) {
+        let mut from = 0;
+        for piece in pieces.iter().cycle() {
+            let to = (from + piece).min(self.len());
+            self.extend(cache, from, to);
+            from = to;
+            if from == self.len() {
+                break;
+            }
+        }
+    }
+
     /// The first `len` tokens.
     pub fn first(&self, len: usize) -> Self {
         let cut = |rows: &Vec<Vec<f32>>| {

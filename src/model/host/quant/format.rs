@@ -95,6 +95,25 @@ fn of_both<L: TileLanes>(lanes: L, sums: [L::Floats; 2], scales: [f32; 2]) -> L:
     lanes.add(first, second)
 }
 
+/// Adds the products of a record of one unit, whose rows have these scales.
+#[inline(always)]
+fn add_unit<L: TileLanes, F: TileFormat, const B: usize>(
+    lanes: L,
+    codes: &[u8],
+    scale: L::Floats,
+    x: &[&[UnitActivations]; B],
+    totals: &mut [L::Floats; B],
+) {
+    let x = x.map(|units| &units[0]);
+    let sums = products::<L, F, B>(lanes, codes, x);
+    let mut b = 0;
+    while b < B {
+        let product = of_both(lanes, sums[b], x[b].scales);
+        totals[b] = lanes.add(totals[b], lanes.mul(scale, product));
+        b += 1;
+    }
+}
+
 fn put_half(header: &mut [u8], at: usize, bits: u16) {
     header[at..at + 2].copy_from_slice(&bits.to_le_bytes());
 }
@@ -144,19 +163,16 @@ impl<const MINIMUM: bool> TileScales for HalfScales<MINIMUM> {
         x: &[&[UnitActivations]; B],
         totals: &mut [L::Floats; B],
     ) {
-        let x = x.map(|units| &units[0]);
-        let sums = products::<L, F, B>(lanes, &record[Self::HEADER..], x);
-        let scale = lanes.halves(record);
-        let mut b = 0;
-        while b < B {
-            let product = of_both(lanes, sums[b], x[b].scales);
-            totals[b] = lanes.add(totals[b], lanes.mul(scale, product));
-            if MINIMUM {
-                let minimum = lanes.halves(&record[32..]);
-                let added = lanes.mul(minimum, lanes.splat(x[b].scaled_sum));
+        let codes = &record[Self::HEADER..];
+        add_unit::<L, F, B>(lanes, codes, lanes.halves(record), x, totals);
+        if MINIMUM {
+            let minimum = lanes.halves(&record[32..]);
+            let mut b = 0;
+            while b < B {
+                let added = lanes.mul(minimum, lanes.splat(x[b][0].scaled_sum));
                 totals[b] = lanes.add(totals[b], added);
+                b += 1;
             }
-            b += 1;
         }
     }
 }
@@ -193,15 +209,8 @@ impl TileScales for PowerScales {
         x: &[&[UnitActivations]; B],
         totals: &mut [L::Floats; B],
     ) {
-        let x = x.map(|units| &units[0]);
-        let sums = products::<L, F, B>(lanes, &record[Self::HEADER..], x);
-        let scale = lanes.half_powers(record);
-        let mut b = 0;
-        while b < B {
-            let product = of_both(lanes, sums[b], x[b].scales);
-            totals[b] = lanes.add(totals[b], lanes.mul(scale, product));
-            b += 1;
-        }
+        let codes = &record[Self::HEADER..];
+        add_unit::<L, F, B>(lanes, codes, lanes.half_powers(record), x, totals);
     }
 }
 

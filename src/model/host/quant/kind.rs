@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use candle_core::quantized::GgmlDType;
 use half::f16;
 
 use crate::{Error, Result};
@@ -39,6 +40,23 @@ pub enum QuantKind {
 }
 
 impl QuantKind {
+    /// The type that candle knows it by; `None` for what it does not know.
+    pub fn candle(self) -> Option<GgmlDType> {
+        Some(match self {
+            Self::Q4_0 => GgmlDType::Q4_0,
+            Self::Q4_1 => GgmlDType::Q4_1,
+            Self::Q5_0 => GgmlDType::Q5_0,
+            Self::Q5_1 => GgmlDType::Q5_1,
+            Self::Q8_0 => GgmlDType::Q8_0,
+            Self::Q2K => GgmlDType::Q2K,
+            Self::Q3K => GgmlDType::Q3K,
+            Self::Q4K => GgmlDType::Q4K,
+            Self::Q5K => GgmlDType::Q5K,
+            Self::Q6K => GgmlDType::Q6K,
+            Self::Iq4Nl | Self::Iq4Xs | Self::Mxfp4 => return None,
+        })
+    }
+
     /// All kinds.
     pub const ALL: [Self; 13] = [
         Self::Q4_0,

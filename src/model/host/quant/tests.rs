@@ -2,7 +2,6 @@
 //! instruction set against each other and against sums in f64.
 
 use candle_core::Device;
-use candle_core::quantized::GgmlDType;
 use candle_core::quantized::ggml_file::qtensor_from_ggml;
 use half::f16;
 use rand::rngs::SmallRng;
@@ -56,25 +55,9 @@ fn by_parts(kind: QuantKind, stored: &[u8]) -> Vec<f32> {
 }
 
 fn widened(kind: QuantKind, rows: usize, cols: usize, stored: &[u8]) -> Vec<f32> {
-    let Some(known) = candle(kind) else { return by_parts(kind, stored) };
+    let Some(known) = kind.candle() else { return by_parts(kind, stored) };
     let tensor = qtensor_from_ggml(known, stored, vec![rows, cols], &Device::Cpu).unwrap();
     tensor.dequantize(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1().unwrap()
-}
-
-fn candle(kind: QuantKind) -> Option<GgmlDType> {
-    Some(match kind {
-        QuantKind::Q4_0 => GgmlDType::Q4_0,
-        QuantKind::Q4_1 => GgmlDType::Q4_1,
-        QuantKind::Q5_0 => GgmlDType::Q5_0,
-        QuantKind::Q5_1 => GgmlDType::Q5_1,
-        QuantKind::Q8_0 => GgmlDType::Q8_0,
-        QuantKind::Q2K => GgmlDType::Q2K,
-        QuantKind::Q3K => GgmlDType::Q3K,
-        QuantKind::Q4K => GgmlDType::Q4K,
-        QuantKind::Q5K => GgmlDType::Q5K,
-        QuantKind::Q6K => GgmlDType::Q6K,
-        QuantKind::Iq4Nl | QuantKind::Iq4Xs | QuantKind::Mxfp4 => return None,
-    })
 }
 
 const SHAPES: [(usize, usize); 4] = [(1, 256), (16, 512), (33, 256), (48, 1536)];

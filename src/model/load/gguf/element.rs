@@ -127,20 +127,10 @@ impl GgufElement {
 
     /// The type that candle multiplies on a device; `None` for floats and what it does not know.
     pub fn candle(self) -> Option<GgmlDType> {
-        let Self::Quantised(kind) = self else { return None };
-        Some(match kind {
-            QuantKind::Q4_0 => GgmlDType::Q4_0,
-            QuantKind::Q4_1 => GgmlDType::Q4_1,
-            QuantKind::Q5_0 => GgmlDType::Q5_0,
-            QuantKind::Q5_1 => GgmlDType::Q5_1,
-            QuantKind::Q8_0 => GgmlDType::Q8_0,
-            QuantKind::Q2K => GgmlDType::Q2K,
-            QuantKind::Q3K => GgmlDType::Q3K,
-            QuantKind::Q4K => GgmlDType::Q4K,
-            QuantKind::Q5K => GgmlDType::Q5K,
-            QuantKind::Q6K => GgmlDType::Q6K,
-            QuantKind::Iq4Nl | QuantKind::Iq4Xs | QuantKind::Mxfp4 => return None,
-        })
+        match self {
+            Self::Quantised(kind) => kind.candle(),
+            _ => None,
+        }
     }
 
     /// What it is in memory, and the bytes that a matrix of it takes there.

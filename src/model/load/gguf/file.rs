@@ -9,10 +9,6 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
 
-use candle_core::Device;
-use candle_core::quantized::QTensor;
-use candle_core::quantized::ggml_file::qtensor_from_ggml;
-
 use super::element::GgufElement;
 use super::header::TensorInfo;
 use super::keys::{self, GgufRotation};
@@ -27,31 +23,29 @@ use crate::model::host::matrix::Matrix;
 use crate::model::load::instead;
 use crate::model::load::{Zeros, unread};
 use crate::model::rope_scaling::RopeScaling;
-use crate::model::weight_types::WeightTypes;
-use crate::model::weights::Tensors;
 use crate::numbers::count;
 use crate::{Error, Result};
 
 /// An open GGUF file, with all parts of a split one.
 pub struct Gguf {
-    name: String,
+    pub(super) name: String,
     metadata: Metadata,
-    parts: Vec<Part>,
-    architecture: &'static Architecture,
+    pub(super) parts: Vec<Part>,
+    pub(super) architecture: &'static Architecture,
 }
 
 /// The key of the channels of a head that rotate.
 const ROTATED: &str = "rope.dimension_count";
 
 /// Where a tensor lies.
-struct Span<'a> {
+pub(super) struct Span<'a> {
     /// Its part of the file.
     part: &'a Part,
     /// Which of the parts that is.
     number: usize,
-    element: GgufElement,
-    rows: usize,
-    cols: usize,
+    pub(super) element: GgufElement,
+    pub(super) rows: usize,
+    pub(super) cols: usize,
     row_bytes: usize,
     /// Where it begins in the part, in bytes.
     start: usize,
@@ -303,7 +297,7 @@ impl Gguf {
     }
 
     /// Where a tensor of this shape lies under its GGUF name.
-    fn span(&self, name: &str, shape: &[usize]) -> Result<Span<'_>> {
+    pub(super) fn span(&self, name: &str, shape: &[usize]) -> Result<Span<'_>> {
         let number = self.parts.iter().position(|part| part.header.tensors.contains_key(name));
         let (part, info) = self.located(name)?;
         let found = info.shape.dims();
@@ -349,7 +343,7 @@ impl Gguf {
 
     /// The stored bytes of one tensor under its GGUF name, rows in rotate-half order, with its
     /// type, rows and columns.
-    fn raw(
+    pub(super) fn raw(
         &self,
         name: &str,
         shape: &[usize],
@@ -395,12 +389,12 @@ impl Gguf {
     }
 
     /// One tensor under its GGUF name.
-    fn read(&self, name: &str, shape: &[usize], interleaved: bool) -> Result<Matrix> {
+    pub(super) fn read(&self, name: &str, shape: &[usize], interleaved: bool) -> Result<Matrix> {
         let (raw, element, [rows, cols]) = self.raw(name, shape, interleaved)?;
         Matrix::new(rows, cols, element.elements(rows, cols, &raw)?)
     }
 
-    fn head_dim(&self) -> Result<usize> {
+    pub(super) fn head_dim(&self) -> Result<usize> {
         let keys = &self.architecture.keys;
         let own = self.own();
         match own.count(keys.head_dim.gguf) {
@@ -413,89 +407,16 @@ impl Gguf {
             }
         }
     }
-}
 
-/// candle's errors can carry a backtrace; the first line says what is wrong.
-fn first_line(error: &candle_core::Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
-}
-
-impl Tensors for Gguf {
-    fn origin(&self) -> &str {
-        &self.name
-    }
-
-    fn stored_bytes(&self) -> Option<u64> {
-        let data = |part: &Part| (part.bytes.len() as u64).saturating_sub(part.header.data_start);
-        Some(self.parts.iter().map(data).sum())
-    }
-
-    fn kept_types(&self, _config: &Config) -> Option<WeightTypes> {
-        let mut types = WeightTypes::default();
-        for (name, info) in self.parts.iter().flat_map(|part| &part.header.tensors) {
-            let shape = info.shape.dims();
-            if shape.len() == 2
-                && let Ok(span) = self.span(name, shape)
-            {
-                let (kind, bytes) = span.element.kept(span.rows, span.cols);
-                types.add(kind, bytes);
-            }
-        }
-        Some(types)
-    }
-
-    fn intact(&self) -> Result<()> {
-        self.parts.iter().try_for_each(|part| part.bytes.intact())
-    }
-
-    fn stored_name(&self, name: &str) -> String {
-        self.known(name).unwrap_or_else(|_| name.to_owned())
-    }
-
-    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Matrix> {
-        self.read(&self.known(name)?, &[rows, cols], self.is_interleaved(name))
-    }
-
-    fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {
-        let stored = self.known(name)?;
-        let mut vector = self.read(&stored, &[len], false)?.widened();
-        if self.is_interleaved(name) {
-            vector = rotate_half_rows(&vector, 1, len, self.head_dim()?);
-        }
-        Ok(vector)
-    }
-
-    fn quantised(
-        &mut self,
-        name: &str,
-        rows: usize,
-        cols: usize,
-        device: &Device,
-    ) -> Result<Option<QTensor>> {
-        let (raw, element, [rows, cols]) =
-            self.raw(&self.known(name)?, &[rows, cols], self.is_interleaved(name))?;
-        // A device has no product over other blocks; the host's widened weights are copied.
-        let Some(dtype) = element.candle() else { return Ok(None) };
-        let broken = |cause| {
-            Error::run(format!(
-                "{}: tensor `{name}` on the device: {}",
-                self.name,
-                first_line(&cause)
-            ))
-        };
-        qtensor_from_ggml(dtype, &raw, vec![rows, cols], device).map(Some).map_err(broken)
-    }
-}
-
-impl Gguf {
-    fn known(&self, name: &str) -> Result<String> {
+    /// What the file calls a tensor.
+    pub(super) fn known(&self, name: &str) -> Result<String> {
         self.architecture.tensors.gguf(name).ok_or_else(|| {
             Error::input(format!("{}: no GGUF tensor stands for `{name}`", self.name))
         })
     }
 
     /// Whether the rows (or bias entries) of a tensor are in the interleaved order of Llama files.
-    fn is_interleaved(&self, name: &str) -> bool {
+    pub(super) fn is_interleaved(&self, name: &str) -> bool {
         self.architecture.gguf_pairs_rows && self.architecture.tensors.is_q_or_k(name)
     }
 }

@@ -8,6 +8,7 @@ mod keys;
 mod metadata;
 mod order;
 mod parts;
+mod tensors;
 
 pub use file::Gguf;
 pub use imatrix::ImatrixSquares;

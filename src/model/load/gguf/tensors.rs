@@ -1,0 +1,86 @@
+//! The tensors of a GGUF file by the names of Hugging Face.
+
+use candle_core::Device;
+use candle_core::quantized::QTensor;
+use candle_core::quantized::ggml_file::qtensor_from_ggml;
+
+use super::file::Gguf;
+use super::order::rotate_half_rows;
+use super::parts::Part;
+use crate::model::config::Config;
+use crate::model::host::matrix::Matrix;
+use crate::model::weight_types::WeightTypes;
+use crate::model::weights::Tensors;
+use crate::{Error, Result};
+
+/// candle's errors can carry a backtrace; the first line says what is wrong.
+fn first_line(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+impl Tensors for Gguf {
+    fn origin(&self) -> &str {
+        &self.name
+    }
+
+    fn stored_bytes(&self) -> Option<u64> {
+        let data = |part: &Part| (part.bytes.len() as u64).saturating_sub(part.header.data_start);
+        Some(self.parts.iter().map(data).sum())
+    }
+
+    fn kept_types(&self, _config: &Config) -> Option<WeightTypes> {
+        let mut types = WeightTypes::default();
+        for (name, info) in self.parts.iter().flat_map(|part| &part.header.tensors) {
+            let shape = info.shape.dims();
+            if shape.len() == 2
+                && let Ok(span) = self.span(name, shape)
+            {
+                let (kind, bytes) = span.element.kept(span.rows, span.cols);
+                types.add(kind, bytes);
+            }
+        }
+        Some(types)
+    }
+
+    fn intact(&self) -> Result<()> {
+        self.parts.iter().try_for_each(|part| part.bytes.intact())
+    }
+
+    fn stored_name(&self, name: &str) -> String {
+        self.known(name).unwrap_or_else(|_| name.to_owned())
+    }
+
+    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Matrix> {
+        self.read(&self.known(name)?, &[rows, cols], self.is_interleaved(name))
+    }
+
+    fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {
+        let stored = self.known(name)?;
+        let mut vector = self.read(&stored, &[len], false)?.widened();
+        if self.is_interleaved(name) {
+            vector = rotate_half_rows(&vector, 1, len, self.head_dim()?);
+        }
+        Ok(vector)
+    }
+
+    fn quantised(
+        &mut self,
+        name: &str,
+        rows: usize,
+        cols: usize,
+        device: &Device,
+    ) -> Result<Option<QTensor>> {
+        let (raw, element, [rows, cols]) =
+            self.raw(&self.known(name)?, &[rows, cols], self.is_interleaved(name))?;
+        // A device has no product over other blocks; the host's widened weights are copied.
+        let Some(dtype) = element.candle() else { return Ok(None) };
+        let broken = |cause| {
+            Error::run(format!(
+                "{}: tensor `{name}` on the device: {}",
+                self.name,
+                first_line(&cause)
+            ))
+        };
+        qtensor_from_ggml(dtype, &raw, vec![rows, cols], device).map(Some).map_err(broken)
+    }
+}
