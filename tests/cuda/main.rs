@@ -1,6 +1,7 @@
 //! GPU code without a GPU: the kernels on the simulator, whole models on it, the CUDA driver that
 //! runs on a CPU, and the compiled kernels.
 
+mod codes;
 mod decoder;
 mod driver;
 mod fatbin;
