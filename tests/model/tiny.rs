@@ -26,7 +26,7 @@ pub(crate) fn expected(name: &str) -> Expected {
 #[test]
 fn prefill_and_decode_equal_transformers_for_every_case() {
     let cases = cases();
-    assert_eq!(cases.len(), 35);
+    assert_eq!(cases.len(), 40);
     for case in cases {
         let name = case["name"].as_str().unwrap();
         let (model, expected) = (tiny(name), expected(name));
