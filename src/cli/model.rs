@@ -62,7 +62,7 @@ fn show(args: &Show) -> Result<()> {
     let weights = opened.weight_types(args.model.dtype);
     let dense_token = crate::mask::bytes::dense_token(config.mask_shape(), element).total();
     let middle_token = middle_token(&spec);
-    let stored = PlanReport::of(spec.plan(), spec.window());
+    let stored = PlanReport::of(&spec, context);
     let (at_dense, at_masked) = (dense.bytes_at(context).total(), spec.bytes_at(context).total());
     if args.json {
         let wavelengths = Rope::new(config)?.wavelengths();
