@@ -80,7 +80,8 @@ impl FeedForward {
                     let len = part.rows.len() * hidden;
                     let (rows, added) = (grown(rows, len), grown(added, len));
                     part.gather(x, hidden, rows);
-                    experts.each[part.expert].apply(activation, rows, [gate_up, gated], added);
+                    let buffers = [&mut *gate_up, &mut *gated];
+                    experts.each[part.expert].apply(activation, rows, buffers, added);
                     part.scatter(added, hidden, 0, out);
                 }
             }

@@ -42,7 +42,7 @@ impl Reasons {
         let router = names.experts.map(|experts| experts.router);
         let sizes: &[(&str, usize)] = match names.part_of(module) {
             Some((_, part)) if Some(part) == router => {
-                of_experts.as_ref().map_or(&[][..], |[sizes, _]| sizes)
+                of_experts.as_ref().map_or(&[], |[sizes, _]| sizes.as_slice())
             }
             _ if [names.embedding.hf, names.head.hf].contains(&module) => {
                 &[(hf_sizes::VOCAB, config.vocab), hidden]
