@@ -3,7 +3,6 @@
 //! `architectures.rs`.
 
 use candle_core::quantized::gguf_file::Value;
-use half::f16;
 use kscope::element::Dtype;
 use kscope::mask::Window;
 use kscope::model::config::Config;
@@ -14,7 +13,7 @@ use kscope_testing::models::*;
 use kscope_testing::{kscope, vectors};
 use serde_json::json;
 
-use crate::edits::{refuses_model, written};
+use crate::edits::{quantised, refuses_model, written};
 use crate::tiny::expected;
 
 fn file(name: &str) -> GgufFile {
@@ -144,35 +143,10 @@ fn a_file_with_each_expert_apart_is_named_and_so_is_a_bias_of_experts() {
     refuses_model(&path, &["`blk.0.ffn_up_exps.bias` changes what the model computes"]);
 }
 
-/// Numbers as blocks of `Q8_0`, and what the blocks stand for.
-fn q8_0(values: &[f32]) -> (Vec<u8>, Vec<u8>) {
-    let (mut blocks, mut floats) = (Vec::new(), Vec::new());
-    for values in values.chunks(32) {
-        let largest = values.iter().fold(0.0, |max: f32, x| max.max(x.abs()));
-        let scale = f16::from_f32(largest / 127.0);
-        blocks.extend(scale.to_le_bytes());
-        for value in values {
-            let code = (value / scale.to_f32()).round().clamp(-127.0, 127.0) as i8;
-            blocks.push(code as u8);
-            floats.extend((scale.to_f32() * f32::from(code)).to_le_bytes());
-        }
-    }
-    (blocks, floats)
-}
-
 #[test]
 fn quantised_experts_stay_so_and_steps_are_near_those_over_their_values() {
-    let (mut quantised, mut wide) = (file("mixtral"), file("mixtral"));
-    for tensor in &mut quantised.tensors {
-        // As llama.cpp does it: the router stays as it is.
-        if tensor.shape.len() < 2 || tensor.name.contains("ffn_gate_inp") {
-            continue;
-        }
-        let values = tensor.bytes.as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four));
-        let (blocks, floats) = q8_0(&values.collect::<Vec<f32>>());
-        wide.tensor(&tensor.name).bytes = floats;
-        (tensor.kind, tensor.bytes) = (8, blocks);
-    }
+    // As llama.cpp does it: the router stays as it is.
+    let [quantised, wide] = quantised(&file("mixtral"), |name| !name.contains("ffn_gate_inp"));
     let experts = |file: &GgufFile| -> usize {
         let held = file.tensors.iter().filter(|tensor| tensor.name.contains("_exps"));
         held.map(|tensor| tensor.bytes.len()).sum()

@@ -122,9 +122,9 @@ def write(path, case, config, weights):
     if count:
         writer.add_expert_count(count)
         writer.add_expert_used_count(config["num_experts_per_tok"])
-    if kind == "qwen3_moe":
         writer.add_key_length(head_dim)
         writer.add_value_length(head_dim)
+    if kind == "qwen3_moe":
         writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
     write_tokens(writer, config)
     experts, weights = together(weights)

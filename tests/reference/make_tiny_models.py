@@ -439,7 +439,11 @@ def apart(config, weights):
 def load(folder, dtype):
     """transformers, from the folder on disk as any user would."""
     model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=dtype, attn_implementation="eager", config=AutoConfig.from_pretrained(folder)
+        folder,
+        dtype=dtype,
+        attn_implementation="eager",
+        experts_implementation="eager",
+        config=AutoConfig.from_pretrained(folder),
     ).eval()
     assert not any(p.is_meta for p in model.parameters())
     return model
