@@ -1,5 +1,6 @@
 //! The forward pass on the CPU, over weights in this process's memory.
 
+mod ahead;
 mod attention;
 mod backend;
 mod dot;

@@ -46,7 +46,8 @@ impl CodePlanes for EightBits {
 
     #[inline(always)]
     fn vectors<L: TileLanes>(lanes: L, from: &[u8]) -> [L::Bytes; VECTORS] {
-        [0, 1, 2, 3, 4, 5, 6, 7].map(|at| lanes.bytes(&from[64 * at..64 * at + 64]))
+        let at = |at: usize| lanes.bytes(&from[64 * at..64 * at + 64]);
+        [at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7)]
     }
 }
 
