@@ -60,6 +60,7 @@ pub(super) fn checked(
     let tokens = request.lengths.1;
     let cost = |name: &str, spec: &CacheSpec, losses: &Losses| {
         let recall = (!losses.answers.is_empty()).then(|| losses.recall());
+        let spec = (spec, model.config().sight());
         Cost::of(name, spec, tokens, losses.divergence(own_texts).kld.mean, recall)
     };
     let mut costs = Vec::with_capacity(1 + plain.len());

@@ -4,7 +4,7 @@
 //! row, row by row. Planes keep the low four bits, or the low two, of all of them and then the bits
 //! above, so that a few shifts give the vectors back.
 
-use super::lanes::TileLanes;
+use super::lanes::{PlainLanes, TileLanes};
 
 /// Vectors of a unit.
 pub const VECTORS: usize = 8;
@@ -24,6 +24,11 @@ pub trait CodePlanes {
 
     /// The unit's vectors.
     fn vectors<L: TileLanes>(lanes: L, from: &[u8]) -> [L::Bytes; VECTORS];
+
+    /// What [`Self::pack`] packed.
+    fn codes(from: &[u8]) -> UnitCodes {
+        Self::vectors(PlainLanes, from)
+    }
 }
 
 /// Codes of 8 bits.
@@ -231,6 +236,10 @@ impl<T: LevelTable> CodePlanes for LevelCodes<T> {
 
     fn pack(codes: &UnitCodes, to: &mut [u8]) {
         FourBits::pack(codes, to);
+    }
+
+    fn codes(from: &[u8]) -> UnitCodes {
+        FourBits::codes(from)
     }
 
     #[inline(always)]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::cache::CacheSpec;
+use crate::cache::{CacheSpec, Sight};
 use crate::decode::worker::event::{MaskInfo, ModelInfo, Rules};
 use crate::element::Dtype;
 use crate::mask::select::{
@@ -27,6 +27,8 @@ pub struct Sources {
     pub shape: Shape,
     /// Element type of the cache.
     pub dtype: Dtype,
+    /// How far the layers look back.
+    pub sight: Arc<Sight>,
     /// The mask that the session began with; full where it began dense.
     pub loaded: Arc<MaskInfo>,
     importance: Option<Importance>,
@@ -52,7 +54,8 @@ impl Sources {
         let importance =
             loaded.importance.clone().and_then(|scores| Importance::new(shape, scores).ok());
         let sensitivity = info.sensitivity.clone().filter(|known| known.shape() == shape);
-        Self { shape, dtype: info.kv_dtype, loaded, importance, sensitivity, of_prompt: Vec::new() }
+        let (dtype, sight) = (info.kv_dtype, info.sight());
+        Self { shape, dtype, sight, loaded, importance, sensitivity, of_prompt: Vec::new() }
     }
 
     /// Replaces the mask that proposals start from, and its importance.
@@ -309,22 +312,27 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// The figures of a plan at a context of `tokens` tokens.
+    /// The figures of a plan at a context of `tokens` tokens, in a model whose layers look back so
+    /// far.
     pub fn of(
-        plan: &CachePlan,
+        (plan, sight): (&CachePlan, &Arc<Sight>),
         window: Window,
         sparsity: Option<f64>,
         tokens: usize,
         dtype: Dtype,
     ) -> Self {
         let (mask, counts) = (plan.mask(), plan.mask().kept_counts());
-        let bytes = CacheSpec::planned(window, dtype, plan.clone())
-            .map(|spec| spec.bytes_at(tokens))
-            .unwrap_or_default();
-        let (bytes, dense) = (
-            bytes::KvBytes { k: bytes.k() as u64, v: bytes.v() as u64 },
-            bytes::dense(plan.shape(), tokens, dtype.bytes()).total(),
-        );
+        let seen = |spec: CacheSpec| spec.with_sight(Arc::clone(sight));
+        let spec = CacheSpec::planned(window, dtype, plan.clone()).map(seen);
+        let dense = CacheSpec::dense(plan.shape(), window, dtype).map(seen);
+        let [bytes, dense] = [&spec, &dense]
+            .map(|spec| spec.as_ref().map(|spec| spec.bytes_at(tokens)).unwrap_or_default());
+        let middle = match &spec {
+            Ok(spec) => spec.bytes_share_at(tokens),
+            Err(_) => plan.bytes_share(window.chunk),
+        };
+        let (bytes, dense) =
+            (bytes::KvBytes { k: bytes.k() as u64, v: bytes.v() as u64 }, dense.total() as u64);
         let total = bytes.total();
         Self {
             kept: counts.iter().sum(),
@@ -334,7 +342,7 @@ impl Tally {
             saved: if dense == 0 { 0.0 } else { 1.0 - total as f64 / dense as f64 },
             bound: (total > 0).then(|| dense as f64 / total as f64),
             over: sparsity.map(|sparsity| alignment_cost(mask, sparsity)),
-            middle: plan.bytes_share(window.chunk),
+            middle,
         }
     }
 }
