@@ -4,8 +4,10 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
+use crate::printable::wrapped;
 use crate::tui::color::{Role, Theme};
-use crate::tui::paint::{fitted, put};
+use crate::tui::fitting::fitted;
+use crate::tui::paint::put;
 
 /// A column of lines, filled from the top, that ignores lines which no longer fit.
 pub struct Pane<'a> {
@@ -68,6 +70,13 @@ impl<'a> Pane<'a> {
         self.line(Line::styled(text, style));
     }
 
+    /// Lines in the style of explanations, as many as the text takes.
+    pub fn notes(&mut self, text: &str) {
+        for line in wrapped(text, usize::from(self.area.width)) {
+            self.note(line);
+        }
+    }
+
     /// Columns of the value beside a label.
     pub fn room(&self) -> usize {
         usize::from(self.area.width).saturating_sub(LABEL)
@@ -82,5 +91,14 @@ impl<'a> Pane<'a> {
             Span::styled(label, self.theme.style(Role::Dim)),
             Span::styled(value, self.theme.style(Role::Text)),
         ]));
+    }
+
+    /// A label and its value, over as many rows as the value takes.
+    pub fn rows(&mut self, label: &str, value: &str) {
+        let room = usize::from(self.area.width).saturating_sub(LABEL.max(label.chars().count()));
+        for (index, line) in wrapped(value, room).into_iter().enumerate() {
+            let blank = " ".repeat(label.chars().count());
+            self.row(if index == 0 { label } else { &blank }, line);
+        }
     }
 }

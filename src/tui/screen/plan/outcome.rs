@@ -1,12 +1,14 @@
 //! The answers: size, fit and speed, which settings fit, and what is assumed.
 
 use ratatui::text::{Line, Span};
+use serde_json::Value;
 
 use crate::capacity::{CapacityReport, CapacityRequest, GpuMemory, KvStore, PLAIN, plain};
 use crate::numbers::{bytes, count, percent};
 use crate::printable::wrapped;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
+use crate::tui::fitting::best;
 use crate::tui::paint::put;
 use crate::tui::widget::meter;
 use crate::tui::widget::pane::Pane;
@@ -28,12 +30,6 @@ fn bar(state: &State, pane: &mut Pane<'_>, label: &str, size: u64, whole: u64, r
         0,
         Line::styled(text, theme.style(Role::Text)),
     );
-}
-
-/// The first of these texts that fits, or the last.
-pub(super) fn best<const N: usize>(room: usize, texts: [String; N]) -> String {
-    let fits = |text: &&String| text.chars().count() <= room;
-    texts.iter().find(fits).or(texts.last()).cloned().unwrap_or_default()
 }
 
 /// "15 dense, 27 stored"
@@ -146,29 +142,40 @@ fn batches(given: usize, width: usize) -> Vec<usize> {
 
 /// What is assumed, with the flag that changes it.
 pub(super) fn assumed(report: &CapacityReport, pane: &mut Pane<'_>) {
-    /// Columns of the names.
+    /// Columns of the names and of values with their units.
     const NAME: usize = 16;
+    const VALUE: usize = 16;
     if pane.area.height < 4 {
         return;
     }
     let notes = ["kscope plan --assume NAME=VALUE changes it", "--assume NAME=VALUE"];
     let room = usize::from(pane.area.width).saturating_sub("assumed".len() + 3);
     pane.title("assumed", &best(room, notes.map(str::to_owned)));
-    // Two rows each where there is room for that.
-    let is_roomy = usize::from(pane.area.height) >= 2 * report.assumptions.len();
-    for row in &report.assumptions {
-        let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+    let about = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+    let value = |row: &Value| {
         let value = row["value"].as_f64().unwrap_or_default();
-        let words = format!("{} {}: {}", plain(value), text("unit"), text("about"));
-        let lines = wrapped(&words, usize::from(pane.area.width).saturating_sub(NAME));
-        match is_roomy {
-            true => {
-                for (index, line) in lines.into_iter().enumerate() {
-                    let name = if index == 0 { text("name") } else { String::new() };
-                    pane.row(&format!("{name:<NAME$}"), line);
-                }
-            }
-            false => pane.row(&format!("{:<NAME$}", text("name")), words),
-        }
+        format!("{} {}", plain(value), about(row, "unit"))
+    };
+    let width = usize::from(pane.area.width);
+    let rows: Vec<(String, String)> = (report.assumptions.iter())
+        .map(|row| {
+            let name = format!("{:<NAME$}", about(row, "name"));
+            (name, format!("{}: {}", value(row), about(row, "about")))
+        })
+        .collect();
+    let tall: usize = rows.iter().map(|(_, words)| wrapped(words, width - NAME).len()).sum();
+    if tall <= usize::from(pane.area.height) {
+        return rows.iter().for_each(|(name, words)| pane.rows(name, words));
+    }
+    // The values alone, all of them, in as many columns as they take.
+    let short = (report.assumptions.iter())
+        .map(|row| format!("{:<NAME$}{:<VALUE$}", about(row, "name"), value(row)));
+    let short: Vec<String> = short.collect();
+    let columns = (width / (NAME + VALUE)).max(1);
+    for line in 0..short.len().div_ceil(columns) {
+        // From top to bottom first, as one reads a table.
+        let down = short.len().div_ceil(columns);
+        let cells = (0..columns).filter_map(|column| short.get(column * down + line));
+        pane.note(cells.map(String::as_str).collect::<String>().trim_end());
     }
 }
