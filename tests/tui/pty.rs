@@ -154,7 +154,7 @@ fn files_are_completed_opened_and_asked_about_inside() {
 fn a_prompt_is_typed_and_answered() {
     let Some(terminal) = Terminal::new(120, 40) else { return };
     terminal.start("");
-    terminal.keys(&["7", "i"]);
+    terminal.keys(&["7", "p"]);
     terminal.wait("the editor", |screen| screen.contains("sends, esc leaves"));
     terminal.keys(&["-l", "zebra zebra "]);
     terminal.keys(&["C-s"]);

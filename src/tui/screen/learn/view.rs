@@ -263,7 +263,7 @@ fn time(seconds: f64) -> String {
 }
 
 /// A duration as one says it of an estimate: 40 s, 7 min, 1 h 30 min.
-fn roughly(seconds: f64) -> String {
+pub(super) fn roughly(seconds: f64) -> String {
     let minutes = (seconds / 60.0).round() as u64;
     match seconds {
         ..100.0 => format!("{:.0} s", (seconds / 5.0).ceil() * 5.0),
