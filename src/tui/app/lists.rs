@@ -10,7 +10,7 @@ use crate::tui::app::palette::{Does, Entry, entries, expected};
 use crate::tui::app::state::{Overlay, State};
 use crate::tui::app::{suffered, text_lines};
 use crate::tui::color::Role;
-use crate::tui::fitting::tail;
+use crate::tui::fitting::{fitted, tail};
 use crate::tui::paint::{clear, put};
 
 /// Rows for what the selected entry does.
@@ -160,12 +160,14 @@ fn row(state: &State, entry: &Entry, selected: bool, area: Rect, buffer: &mut Bu
     };
     let style = |role| if selected { theme.selected() } else { theme.style(role) };
     if let Does::Path(..) = entry.does {
-        // Of a path its end says most.
-        let about = entry.about.chars().count().min(usize::from(area.width) / 2) as u16;
-        let path = tail(&entry.title, usize::from(area.width.saturating_sub(about + 2)));
+        // Of a long path its end says most; it leaves its words half of the row.
+        let path = entry.title.chars().count() as u16 + 2;
+        let room = (area.width / 2).max(area.width.saturating_sub(path));
+        let about = fitted(entry.about.clone(), usize::from(room));
+        let about_at = area.width.saturating_sub(about.chars().count() as u16);
+        let path = tail(&entry.title, usize::from(about_at.saturating_sub(2)));
         put(buffer, area, 0, 0, Line::styled(path, style(Role::Text)));
-        let about_at = area.width.saturating_sub(about);
-        put(buffer, area, about_at, 0, Line::styled(entry.about.clone(), style(Role::Dim)));
+        put(buffer, area, about_at, 0, Line::styled(about, style(Role::Dim)));
         return;
     }
     put(buffer, area, 0, 0, Line::styled(context, style(Role::Dim)));
