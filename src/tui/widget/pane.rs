@@ -70,13 +70,6 @@ impl<'a> Pane<'a> {
         self.line(Line::styled(text, style));
     }
 
-    /// Lines in the style of explanations, as many as the text takes.
-    pub fn notes(&mut self, text: &str) {
-        for line in wrapped(text, usize::from(self.area.width)) {
-            self.note(line);
-        }
-    }
-
     /// Columns of the value beside a label.
     pub fn room(&self) -> usize {
         usize::from(self.area.width).saturating_sub(LABEL)

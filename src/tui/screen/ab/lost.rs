@@ -9,9 +9,10 @@ use crate::decode::lost::{Lost, LostToken};
 use crate::numbers::{count, nats};
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
+use crate::tui::app::text_lines::visible;
 use crate::tui::color::Role;
+use crate::tui::fitting::fitted;
 use crate::tui::paint::put;
-use crate::tui::screen::ab::figures::visible;
 use crate::tui::screen::ab::update::at;
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{BarPart, stacked};
@@ -145,7 +146,7 @@ fn tokens(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
 
 fn line(state: &State, token: &LostToken, wide: bool) -> Line<'static> {
     let theme = &state.theme;
-    let text: String = visible(&token.text).chars().take(if wide { 13 } else { 9 }).collect();
+    let text = fitted(visible(&token.text), if wide { 13 } else { 9 });
     let weight = |w: f64| {
         if w >= 0.0995 { format!("{:.0} %", w * 100.0) } else { format!("{:.1} %", w * 100.0) }
     };

@@ -163,7 +163,8 @@ pub(super) fn assumed(report: &CapacityReport, pane: &mut Pane<'_>) {
             (name, format!("{}: {}", value(row), about(row, "about")))
         })
         .collect();
-    let tall: usize = rows.iter().map(|(_, words)| wrapped(words, width - NAME).len()).sum();
+    let tall: usize =
+        rows.iter().map(|(_, words)| wrapped(words, width.saturating_sub(NAME)).len()).sum();
     if tall <= usize::from(pane.area.height) {
         return rows.iter().for_each(|(name, words)| pane.rows(name, words));
     }

@@ -186,7 +186,7 @@ impl Control {
             }
             Self::Rule => draft.rule.name.to_owned(),
             Self::Blend => draft.blend.map_or("off", |rule| rule.name).to_owned(),
-            Self::Weight => format!("{} % of the blend", draft.weight),
+            Self::Weight => format!("{} % of blend", draft.weight),
             Self::Sink => format!("{} tokens", count(draft.window.sink)),
             Self::Recent => format!("{} tokens", count(draft.window.recent)),
             Self::Chunk => format!("{} tokens", count(draft.window.chunk)),
