@@ -9,7 +9,7 @@ use crate::printable::wrapped;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
 use crate::tui::fitting::best;
-use crate::tui::paint::put;
+use crate::tui::paint::{number, put};
 use crate::tui::widget::meter;
 use crate::tui::widget::pane::Pane;
 
@@ -58,7 +58,9 @@ pub(super) fn answers(state: &State, report: &CapacityReport, pane: &mut Pane<'_
     }
     pane.title("decode step", row.label.word());
     let ms = |ms: Option<f64>, unit: &str| {
-        ms.map_or_else(|| "does not fit".to_owned(), |ms| format!("{ms:.1}{unit}"))
+        // Of a small model a step takes less than a tenth of a millisecond.
+        let words = |ms: f64| if ms < 1.0 { number(ms as f32) } else { format!("{ms:.1}") };
+        ms.map_or_else(|| "does not fit".to_owned(), |ms| format!("{}{unit}", words(ms)))
     };
     let gain = match (row.step_ms_dense, row.step_ms) {
         (Some(dense), Some(stored)) => format!(" ({:.2}×)", dense / stored),
