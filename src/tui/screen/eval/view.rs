@@ -12,7 +12,6 @@ use crate::tui::app::action::Command;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::side;
 use crate::tui::app::state::State;
-use crate::tui::app::text_lines::wrap;
 use crate::tui::color::{Role, Shade};
 use crate::tui::fitting::{fitted, tail};
 use crate::tui::paint::put;
