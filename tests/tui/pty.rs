@@ -198,6 +198,28 @@ fn both_sides_are_shown_gone_through_and_gone_back_on() {
     terminal.assert_sane();
 }
 
+/// What `update` asked for at a tick was once dropped: the pane then stood for minutes.
+#[test]
+fn what_a_step_lost_follows_the_text() {
+    let Some(terminal) = Terminal::new(120, 40) else { return };
+    // At reading speed, with both sides reading the same.
+    terminal.tells_story("");
+    terminal.start("");
+    terminal.wait("the story", |screen| screen.contains("1/4"));
+    terminal.keys(&["f"]);
+    let of = |screen: &str| {
+        let (_, rest) = screen.split_once("as of token ")?;
+        rest.split_whitespace().next()?.parse::<usize>().ok()
+    };
+    let mut before = of(&terminal.wait("an answer", |screen| of(screen).is_some()));
+    for _ in 0..2 {
+        before = of(&terminal.wait("a later answer", |screen| of(screen) > before));
+    }
+    terminal.keys(&["q"]);
+    terminal.wait("the shell", |screen| screen.contains("code=0"));
+    terminal.assert_sane();
+}
+
 #[test]
 fn a_signal_to_end_leaves_the_shell_as_it_was() {
     let Some(terminal) = Terminal::new(100, 30) else { return };
