@@ -380,6 +380,22 @@ fn random_event(
 }
 
 #[test]
+fn what_the_cursor_is_on_is_copied_on_every_screen_that_has_one() {
+    for (screen, begins) in [
+        (Screen::Tune, "keep "),
+        (Screen::Learn, "haystack default texts"),
+        (Screen::Plan, "context "),
+        (Screen::Eval, "suite recall"),
+    ] {
+        let mut state = ready();
+        state.screen = screen;
+        let copied = act(&mut state, Command::Copy);
+        let is_copied = matches!(&copied[..], [Effect::Copy(text)] if text.starts_with(begins));
+        assert!(is_copied, "{screen:?}: {copied:?}");
+    }
+}
+
+#[test]
 fn what_the_cursor_is_on_is_explained_with_its_numbers_until_the_next_key() {
     let mut state = ready();
     let drawn = |state: &State| crate::tui::testing::text(&draw(state));

@@ -7,6 +7,12 @@ use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
 use crate::tui::export::Sheet;
 
+/// The selected field with its value.
+pub fn copied(state: &State) -> Option<String> {
+    let eval = &state.screens.eval;
+    Some(format!("{} {}", eval.field.name(), eval.form.value(eval.field)))
+}
+
 /// The selected field in words.
 pub fn explained(state: &State) -> Option<String> {
     let eval = &state.screens.eval;

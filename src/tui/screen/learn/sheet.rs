@@ -8,6 +8,12 @@ use crate::tui::app::state::State;
 use crate::tui::export::Sheet;
 use crate::tui::screen::learn::view::roughly;
 
+/// The selected field with its value.
+pub fn copied(state: &State) -> Option<String> {
+    let learning = &state.screens.learn;
+    Some(format!("{} {}", learning.field.name(), learning.form.value(learning.field).0))
+}
+
 /// The selected field in words.
 pub fn explained(state: &State) -> Option<String> {
     let learning = &state.screens.learn;

@@ -32,7 +32,7 @@ pub const SCREEN: ScreenParts = ScreenParts {
     side: None,
     crumbs: None,
     explain: sheet::explained,
-    copy: |_| None,
+    copy: sheet::copied,
     sheet: sheet::sheet,
     file_stem: None,
 };

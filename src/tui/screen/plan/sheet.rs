@@ -8,6 +8,12 @@ use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
 use crate::tui::export::Sheet;
 
+/// The selected knob with its value.
+pub fn copied(state: &State) -> Option<String> {
+    let (planning, model) = (&state.screens.plan, state.model.as_ref()?);
+    Some(format!("{} {}", planning.knob.name(), planning.value(planning.knob, model, usize::MAX)))
+}
+
 /// The selected knob in words, and what all of them come to.
 pub fn explained(state: &State) -> Option<String> {
     let (planning, model) = (&state.screens.plan, state.model.as_ref()?);
