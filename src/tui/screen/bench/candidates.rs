@@ -164,7 +164,8 @@ fn bars(state: &State, tuning: &Tuning, area: Rect, buffer: &mut Buffer) -> u16 
     let titles = ["K+V", "K", "V"].map(|title| format!("{title:>SIZE$}")).concat();
     let all = candidates(state, tuning);
     let longest = all.iter().map(|one| one.name.chars().count() + 1).max().unwrap_or(NAME);
-    let rest = KEY + 3 * SIZE + 9 + usize::from(BAR) + 2;
+    // A whole name comes before a bar.
+    let rest = KEY + 3 * SIZE + 9;
     let wide = usize::from(area.width).saturating_sub(rest).min(WIDEST_NAME);
     let name = longest.min(wide).max(NAME);
     pane.note(format!("{:KEY$}{:name$}{titles} {:>8}", "", "", "of dense"));

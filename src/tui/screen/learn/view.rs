@@ -17,7 +17,7 @@ use crate::tui::app::keys::KeyContext;
 use crate::tui::app::side;
 use crate::tui::app::state::State;
 use crate::tui::color::{Role, Shade};
-use crate::tui::fitting::tail;
+use crate::tui::fitting::{best, tail};
 use crate::tui::paint::put;
 use crate::tui::screen::Screen;
 use crate::tui::screen::learn::layout;
@@ -142,20 +142,15 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
             format!("{:.1} %, target {:.0} %", update.kept * 100.0, (1.0 - target) * 100.0),
         );
     }
-    if let Some((cut, best)) = learning.validated {
-        pane.row("validated", format!("cut {cut:.4}, kept {best:.4}"));
+    if let Some((cut, kept)) = learning.validated {
+        let forms = [format!("cut {cut:.4}, kept {kept:.4}"), format!("{cut:.4}, kept {kept:.4}")];
+        pane.row("validated", best(pane.room(), forms));
     }
     if let Some(mask) = &learning.cut {
         let saved = bytes::savings(mask, None);
-        pane.row(
-            "saves",
-            format!(
-                "K {:.0} % V {:.0} % K+V {:.0} %",
-                saved.k * 100.0,
-                saved.v * 100.0,
-                saved.kv * 100.0
-            ),
-        );
+        let [k, v, kv] = [saved.k, saved.v, saved.kv].map(|share| format!("{:.0}", share * 100.0));
+        let forms = [format!("K {k} % V {v} % K+V {kv} %"), format!("K {k} V {v} K+V {kv} %")];
+        pane.row("saves", best(pane.room(), forms));
     }
     for (task, dense) in &learning.dense {
         pane.row("dense", format!("{} {} of {}", task_words(*task), dense.right, dense.asked));
@@ -188,7 +183,7 @@ const WORDS: [(&str, &str); 5] = [
 fn estimate(state: &State, pane: &mut Pane<'_>) {
     let Some((estimate, free)) = &state.screens.learn.estimate else {
         if !state.replay {
-            pane.note("an estimate comes with decode steps");
+            pane.note("an estimate comes with decoding");
         }
         return;
     };
