@@ -144,9 +144,8 @@ fn batches(given: usize, width: usize) -> Vec<usize> {
 
 /// What is assumed, with the flag that changes it.
 pub(super) fn assumed(report: &CapacityReport, pane: &mut Pane<'_>) {
-    /// Columns of the names and of values with their units.
+    /// Columns of the names.
     const NAME: usize = 16;
-    const VALUE: usize = 16;
     if pane.area.height < 4 {
         return;
     }
@@ -170,15 +169,22 @@ pub(super) fn assumed(report: &CapacityReport, pane: &mut Pane<'_>) {
     if tall <= usize::from(pane.area.height) {
         return rows.iter().for_each(|(name, words)| pane.rows(name, words));
     }
-    // The values alone, all of them, in as many columns as they take.
-    let short = (report.assumptions.iter())
-        .map(|row| format!("{:<NAME$}{:<VALUE$}", about(row, "name"), value(row)));
-    let short: Vec<String> = short.collect();
-    let columns = (width / (NAME + VALUE)).max(1);
-    for line in 0..short.len().div_ceil(columns) {
-        // From top to bottom first, as one reads a table.
-        let down = short.len().div_ceil(columns);
-        let cells = (0..columns).filter_map(|column| short.get(column * down + line));
-        pane.note(cells.map(String::as_str).collect::<String>().trim_end());
+    // The values alone, as running text.
+    let mut lines = vec![String::new()];
+    for row in &report.assumptions {
+        let part = format!("{} {}", about(row, "name"), value(row));
+        let last = lines.last_mut().expect("there is one");
+        match last.is_empty() {
+            true => last.push_str(&part),
+            false if last.chars().count() + 3 + part.chars().count() <= width => {
+                last.push_str(&format!(" · {part}"));
+            }
+            false => lines.push(part),
+        }
+    }
+    let shown = usize::from(pane.area.height).min(lines.len());
+    for (index, line) in lines[..shown].iter().enumerate() {
+        let is_cut = index + 1 == shown && shown < lines.len();
+        pane.note(if is_cut { format!("{line} · and others") } else { line.clone() });
     }
 }
