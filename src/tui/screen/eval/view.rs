@@ -134,7 +134,7 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
         pane.row("left", left);
     }
     if !eval.newest.is_empty() {
-        pane.row("newest", eval.newest.clone());
+        pane.rows("newest", &eval.newest);
     }
     if let Some(figures) = &eval.figures {
         let control = &figures.control;
@@ -246,7 +246,7 @@ fn table(state: &State, area: Rect, buffer: &mut Buffer) {
     };
     pane.title("score of dense's · lost, won", &note);
     let masks = eval.figures.as_ref().map_or(0, |figures| figures.run.masks.len());
-    let name_width = if area.width >= 64 { 16 } else { 14 };
+    let name_width = if area.width >= 48 { 16 } else { 14 };
     let room = usize::from(area.width).saturating_sub(name_width + 8);
     for row in &rows[start..end] {
         let name = fitted(row.name.clone(), name_width);
