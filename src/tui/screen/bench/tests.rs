@@ -115,6 +115,23 @@ fn every_rule_comes_within_a_hundredth_of_the_bytes() {
     }
 }
 
+/// Labels of three digits were once the same where all rows have about the same size.
+#[test]
+fn labels_of_the_axis_differ_where_all_rows_take_the_same_bytes() {
+    let mut state = on_bench();
+    measure(&mut state);
+    for size in [(80, 24), (120, 40), (200, 60)] {
+        state.size = size;
+        let frame = shown(&state);
+        let axis = frame.lines().rfind(|line| line.matches("iB").count() >= 3);
+        let words: Vec<&str> = axis.expect("an axis").split_whitespace().collect();
+        let labels: Vec<&[&str]> = words.chunks(2).collect();
+        for (at, label) in labels.iter().enumerate() {
+            assert!(!labels[..at].contains(label), "{label:?} twice: {frame}");
+        }
+    }
+}
+
 #[test]
 fn figures_over_other_tokens_are_not_shown_beside_one_another() {
     let mut state = on_bench();
