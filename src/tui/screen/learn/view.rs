@@ -214,7 +214,11 @@ fn estimate(state: &State, pane: &mut Pane<'_>) {
 fn ending(state: &State, done: &Done, pane: &mut Pane<'_>) {
     let theme = &state.theme;
     if let Some(verdict) = &done.verdict {
-        let role = if verdict.ship { Role::Good } else { Role::Bad };
+        let role = match (verdict.ship, verdict.has_evidence) {
+            (true, _) => Role::Good,
+            (false, true) => Role::Bad,
+            (false, false) => Role::Warn,
+        };
         pane.line(Line::styled(verdict.word().to_owned(), theme.style(role)));
         sentence(&verdict.reason, pane, theme.style(Role::Dim));
     } else {
