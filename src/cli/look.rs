@@ -47,7 +47,6 @@ pub fn look(args: &ScreenArgs, path: &[&str], terminal: Option<Background>) -> R
     };
     let mouse = !args.no_mouse && config.mouse.unwrap_or(true);
     let mut files: Vec<_> = config::path().into_iter().collect();
-    files.extend(folder.as_deref().and_then(|folder| themes::file(folder, &name)));
     let setting = |name: &str, value: String, source, about: &str| OptionShown {
         name: name.to_owned(),
         value,
@@ -56,6 +55,11 @@ pub fn look(args: &ScreenArgs, path: &[&str], terminal: Option<Background>) -> R
     };
     let of_file = |given: bool| if given { SettingSource::File } else { SettingSource::Default };
     let themes = themes::names(folder.as_deref());
+    // The folder too: a theme that is new in it is there at once.
+    if let Some(folder) = &folder {
+        files.push(folder.clone());
+        files.extend(themes.iter().filter_map(|name| themes::file(folder, name)));
+    }
     let mut settings = vec![
         setting("theme", name, source, &format!("colours: {}", themes.join(", "))),
         setting(

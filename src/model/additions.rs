@@ -143,4 +143,15 @@ impl LayerKind {
         };
         window.into_iter().chain(turn).collect::<Vec<_>>().join(", ")
     }
+
+    /// The same for a place with little room: "last 512, no rotation".
+    pub fn short_words(self) -> String {
+        let window = self.window.map(|window| format!("last {}", count(window)));
+        let turn = match self.rotation {
+            Rotation::Usual => None,
+            Rotation::Local => Some("own base".to_owned()),
+            Rotation::None => Some("no rotation".to_owned()),
+        };
+        window.into_iter().chain(turn).collect::<Vec<_>>().join(", ")
+    }
 }

@@ -10,6 +10,7 @@
 pub mod app;
 pub mod color;
 pub mod export;
+pub mod fitting;
 pub mod graphics;
 pub mod paint;
 pub mod screen;

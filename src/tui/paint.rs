@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
-use ratatui::text::{Line, Span};
+use ratatui::text::Line;
 use ratatui::widgets::Widget;
 
 use crate::numbers::count;
@@ -13,10 +13,11 @@ use crate::printable::{Breaks, is_obeyed, printable};
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
+use crate::tui::fitting::shortened;
 use crate::tui::widget::meter;
 
-/// Writes a line at a position within `area`, cut at its right edge. Text of files and prompts
-/// comes through here: what a terminal would obey is written out.
+/// Writes a line at a position within `area`; one that is too long ends with `…` at its right edge.
+/// Text of files and prompts comes through here: what a terminal would obey is written out.
 pub fn put<'a>(buffer: &mut Buffer, area: Rect, x: u16, y: u16, line: impl Into<Line<'a>>) {
     let area = area.intersection(buffer.area);
     if x < area.width && y < area.height {
@@ -26,31 +27,10 @@ pub fn put<'a>(buffer: &mut Buffer, area: Rect, x: u16, y: u16, line: impl Into<
                 span.content = Cow::Owned(shown);
             }
         }
+        let line = shortened(line, usize::from(area.width - x));
         // Otherwise the style of a line would extend to the edge of the area.
         let width = (line.width().min(usize::from(u16::MAX)) as u16).min(area.width - x);
         line.render(Rect { x: area.x + x, y: area.y + y, width, height: 1 }, buffer);
-    }
-}
-
-/// The text in at most `width` columns. Of a longer one stay the whole parts between ` · ` that fit,
-/// or its beginning where it has none, and `…`: a number that is cut would be another number.
-pub fn fitted(text: String, width: usize) -> String {
-    if Span::raw(&text).width() <= width {
-        return text;
-    }
-    let room = width.saturating_sub(1);
-    let mut end = 0;
-    for (at, c) in text.char_indices() {
-        if Span::raw(&text[..at + c.len_utf8()]).width() > room {
-            break;
-        }
-        end = at + c.len_utf8();
-    }
-    // Up to a separator whose first blank still fits: the sign comes behind it.
-    let whole = text.match_indices(" · ").map(|(at, _)| at).take_while(|&at| at < end).last();
-    match whole {
-        Some(at) => format!("{} …", &text[..at]),
-        None => format!("{}…", &text[..end]),
     }
 }
 
@@ -121,26 +101,5 @@ pub fn wavelength(tokens: f64) -> String {
         t if t < 10_000.0 => count(t.round() as usize),
         t if t < 1e6 => format!("{:.0}k", t / 1e3),
         t => format!("{:.1}M", t / 1e6),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_does_not_fit_ends_with_a_whole_part_and_a_sign() {
-        let of = |text: &str, width| fitted(text.to_owned(), width);
-        assert_eq!(of("8: 604 · 4: 3,332", 17), "8: 604 · 4: 3,332");
-        assert_eq!(of("8: 604 · 4: 3,332", 16), "8: 604 …");
-        assert_eq!(of("8: 604 · 4: 3,332", 8), "8: 604 …");
-        assert_eq!(of("comes later", 6), "comes…");
-        assert_eq!(of("日本語", 5), "日本…");
-        assert_eq!(of("日本語", 4), "日…");
-        assert_eq!(of("anything", 0), "…");
-        for width in 1..30 {
-            let text = of("16: 8 · 8: 604 · 日: 3,332", width);
-            assert!(Span::raw(&text).width() <= width, "{width}: {text}");
-        }
     }
 }

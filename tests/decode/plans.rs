@@ -377,3 +377,26 @@ fn decode_is_timed_for_every_plan() {
     assert!(rows[3]["byte_ratio"].as_f64() > rows[2]["byte_ratio"].as_f64());
     assert_eq!(rows[2]["bytes_share"], (8.5 + 9.0) / 32.0);
 }
+
+/// It once printed A's text twice and "no token differs", beside 94.9 % of the same top tokens.
+#[test]
+fn a_forced_comparison_has_its_text_once_and_says_where_b_would_choose_otherwise() {
+    let ids = ids();
+    let mask = demo_mask();
+    let arguments =
+        ["compare", "--token-ids", &ids, "--max-new", "24", "--mask", &mask, "--no-rivals"];
+    let output = call(&arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        shown.contains("(fed the tokens of A)") && !shown.contains("no token differs"),
+        "{shown}"
+    );
+    let same =
+        json("compare", &["--mask", &mask, "--no-rivals"])["top1_agreement"].as_f64().unwrap();
+    let words = match same {
+        1.0 => "the likeliest token is the same at every step",
+        _ => "the likeliest token differs at ",
+    };
+    assert!(shown.contains(words), "{same}: {shown}");
+}

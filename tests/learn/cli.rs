@@ -46,7 +46,9 @@ fn a_learning_ends_with_a_mask_a_verdict_and_every_rival() {
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     assert!(String::from_utf8_lossy(&run.stderr).contains("no natural text is used"));
     let report: Value = serde_json::from_slice(&run.stdout).unwrap();
-    assert!(["ship", "do not ship"].contains(&report["verdict"].as_str().unwrap()), "{report}");
+    // So few answers say nothing for a mask.
+    let verdicts = ["not enough evidence", "do not ship"];
+    assert!(verdicts.contains(&report["verdict"].as_str().unwrap()), "{report}");
     assert_eq!(
         (report["steps"].as_u64(), report["sparsity_target"].as_f64()),
         (Some(9), Some(0.5))

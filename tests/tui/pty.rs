@@ -154,7 +154,7 @@ fn files_are_completed_opened_and_asked_about_inside() {
 fn a_prompt_is_typed_and_answered() {
     let Some(terminal) = Terminal::new(120, 40) else { return };
     terminal.start("");
-    terminal.keys(&["7", "i"]);
+    terminal.keys(&["7", "p"]);
     terminal.wait("the editor", |screen| screen.contains("sends, esc leaves"));
     terminal.keys(&["-l", "zebra zebra "]);
     terminal.keys(&["C-s"]);
@@ -193,6 +193,28 @@ fn both_sides_are_shown_gone_through_and_gone_back_on() {
     });
     terminal.keys(&["Space"]);
     terminal.wait("the end again", |screen| screen.contains("DONE") && screen.contains("of 60"));
+    terminal.keys(&["q"]);
+    terminal.wait("the shell", |screen| screen.contains("code=0"));
+    terminal.assert_sane();
+}
+
+/// What `update` asked for at a tick was once dropped: the pane then stood for minutes.
+#[test]
+fn what_a_step_lost_follows_the_text() {
+    let Some(terminal) = Terminal::new(120, 40) else { return };
+    // At reading speed, with both sides reading the same.
+    terminal.tells_story("");
+    terminal.start("");
+    terminal.wait("the story", |screen| screen.contains("1/4"));
+    terminal.keys(&["f"]);
+    let of = |screen: &str| {
+        let (_, rest) = screen.split_once("as of token ")?;
+        rest.split_whitespace().next()?.parse::<usize>().ok()
+    };
+    let mut before = of(&terminal.wait("an answer", |screen| of(screen).is_some()));
+    for _ in 0..2 {
+        before = of(&terminal.wait("a later answer", |screen| of(screen) > before));
+    }
     terminal.keys(&["q"]);
     terminal.wait("the shell", |screen| screen.contains("code=0"));
     terminal.assert_sane();

@@ -61,6 +61,8 @@ impl McNemar {
 pub struct Verdict {
     /// Whether the mask may be used.
     pub ship: bool,
+    /// Whether enough was asked to tell; where not, nothing is said against the mask.
+    pub has_evidence: bool,
     /// One sentence.
     pub reason: String,
 }
@@ -111,7 +113,7 @@ impl Verdict {
             ),
             false => faults.join("; "),
         };
-        Self { ship: faults.is_empty(), reason }
+        Self { ship: faults.is_empty(), has_evidence: true, reason }
     }
 
     /// The verdict on the loss on text, and where questions were asked on the answers too: recall
@@ -130,7 +132,24 @@ impl Verdict {
                 test.p
             );
         }
-        Self { ship, reason }
+        Self { ship, has_evidence: true, reason }
+    }
+
+    /// The verdict on so many answers. Where even a mask that loses as many points as it may, and wins
+    /// nothing back, would pass the test on pairs, a mask that passed has not shown anything.
+    pub fn on_answers(self, answers: usize, limits: &Thresholds) -> Self {
+        let needed = answers_needed(limits);
+        if !self.ship || answers >= needed {
+            return self;
+        }
+        let reason = format!(
+            "a check of {} answers cannot tell a loss of {:.1} points from chance, one of {} can; {}",
+            numbers::count(answers),
+            limits.recall * 100.0,
+            numbers::count(needed),
+            self.reason
+        );
+        Self { ship: false, has_evidence: false, reason }
     }
 
     /// Says what plain caches cost and lose, and takes `ship` back where one of them is better at
@@ -153,16 +172,28 @@ impl Verdict {
         match best {
             Some(best) => Self {
                 ship: false,
+                has_evidence: true,
                 reason: format!("{} is plainer, not larger, and loses less: {all}", best.name),
             },
-            None => Self { ship: self.ship, reason: all },
+            None => Self { reason: all, ..self },
         }
     }
 
-    /// `ship` or `do not ship`.
+    /// `ship`, `do not ship` or `not enough evidence`.
     pub fn word(&self) -> &'static str {
-        if self.ship { "ship" } else { "do not ship" }
+        match (self.ship, self.has_evidence) {
+            (true, _) => "ship",
+            (false, true) => "do not ship",
+            (false, false) => "not enough evidence",
+        }
     }
+}
+
+/// Answers among which a loss of the limit is so many lost ones that the test on pairs finds them:
+/// `k` losses and no win have a probability of `0.5^k`.
+fn answers_needed(limits: &Thresholds) -> usize {
+    let losses = limits.significance.log2().abs().floor() + 1.0;
+    (losses / limits.recall).ceil() as usize
 }
 
 #[cfg(test)]
@@ -194,7 +225,7 @@ mod tests {
             kld_mean,
             recall: Some(recall),
         };
-        let fine = Verdict { ship: true, reason: "fine".to_owned() };
+        let fine = Verdict { ship: true, has_evidence: true, reason: "fine".to_owned() };
         let own = cost("learned", 610, 0.02, 0.9);
         let beside = |plain: &[Cost]| fine.clone().beside(&own, plain, &limits);
 
@@ -210,7 +241,7 @@ mod tests {
         assert!(found.reason.contains("61.0 % of the bytes, KLD 0.0200 and recall 90.0 %"));
         assert!(found.reason.contains("at 2,048 tokens"));
         // What failed anyway still fails, whatever is beside it.
-        let faulty = Verdict { ship: false, reason: "text KLD".to_owned() };
+        let faulty = Verdict { ship: false, has_evidence: true, reason: "text KLD".to_owned() };
         assert!(!faulty.beside(&own, &[cost("k8v8", 700, 1.0, 0.0)], &limits).ship);
         let of_text = |kld, answers| Verdict::of_text(kld, answers, &limits).ship;
         assert!(of_text(0.05, None) && !of_text(0.051, None) && !of_text(f64::NAN, None));
@@ -219,6 +250,41 @@ mod tests {
         assert!(of_text(0.01, Some(((0.9, 0.89), &even))));
         assert!(!of_text(0.01, Some(((0.9, 0.87), &even))));
         assert!(!of_text(0.01, Some(((0.9, 0.89), &worse))));
+    }
+
+    /// A check of 14 answers once gave *ship*.
+    #[test]
+    fn a_check_that_is_too_small_says_how_large_it_should_be() {
+        let limits = Thresholds::default();
+        assert_eq!(answers_needed(&limits), 250);
+        let even = McNemar { lost: 0, won: 0, p: 1.0 };
+        let of = |nll, answers| {
+            let verdict = Verdict::of((0.1, nll), (0.8, 0.8), 0.01, &even, &limits);
+            verdict.on_answers(answers, &limits)
+        };
+        let small = of(0.1, 14);
+        assert_eq!(small.word(), "not enough evidence");
+        assert!(small.reason.contains("14 answers") && small.reason.contains("one of 250 can"));
+        assert_eq!((of(0.1, 250).word(), of(0.1, 249).ship), ("ship", false));
+        assert_eq!(of(0.9, 14).word(), "do not ship", "what is seen is said");
+        // As many losses as the limit allows are found by then.
+        let lost = McNemar::of(&[true; 5], &[false; 5]);
+        assert!(lost.p < limits.significance && McNemar::of(&[true; 4], &[false; 4]).p > 0.05);
+        // A plain cache that is better is said as well.
+        let cost = |name: &str, kld_mean: f64| Cost {
+            name: name.to_owned(),
+            bytes_share: 0.5,
+            tokens: 2048,
+            kv_bytes: 500,
+            kld_mean,
+            recall: Some(0.9),
+        };
+        let beside =
+            |kld| of(0.1, 14).beside(&cost("learned", 0.02), &[cost("k8v8", kld)], &limits);
+        assert_eq!(
+            (beside(0.9).word(), beside(0.001).word()),
+            ("not enough evidence", "do not ship")
+        );
     }
 
     #[test]

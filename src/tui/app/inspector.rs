@@ -5,14 +5,15 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use crate::model::additions::Rotation;
+use crate::model::additions::{LayerKind, Rotation};
 use crate::numbers::count;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::place::Place;
 use crate::tui::app::shader::{bar_metric, rank};
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
-use crate::tui::paint::{fitted, number, put, wavelength};
+use crate::tui::fitting::facts;
+use crate::tui::paint::{number, put, wavelength};
 
 /// Draws the line.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
@@ -26,41 +27,47 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let room = usize::from(area.width).saturating_sub(4);
     let line = Line::from(vec![
         Span::styled(mark, state.theme.style(role)),
-        Span::styled(fitted(about(state, model, at), room), state.theme.style(Role::Dim)),
+        Span::styled(facts(&about(state, model, at), room), state.theme.style(Role::Dim)),
     ]);
     put(buffer, area, 1, 0, line);
 }
 
-/// What there is to say, the most important first.
-fn about(state: &State, model: &ModelView, at: Place) -> String {
+/// What there is to say, the most important first, in long and short forms.
+fn about(state: &State, model: &ModelView, at: Place) -> Vec<Vec<String>> {
     let Place { layer, head, channel } = at;
     let pairs = model.shape().pairs();
     let pair = channel % pairs;
     let mut facts = vec![
-        format!("L{layer} h{head}"),
-        format!("pair {pair} ch {channel}"),
-        match model.kept(layer, head) {
+        vec![format!("L{layer} h{head}")],
+        vec![format!("pair {pair} ch {channel}")],
+        vec![match model.kept(layer, head) {
             0 => "head dropped".to_owned(),
             _ => model.stored_as(layer, head, channel).to_string(),
-        },
+        }],
     ];
     if let Some((metric, table)) = bar_metric(state, model) {
         let values = table.head(layer, head);
         let own = values[channel];
         let of = count(values.len());
         facts.push(match own.is_finite() {
-            true => format!("{} {} ({} of {of})", metric.name(), number(own), rank(values, own)),
-            false => format!("{} not known", metric.name()),
+            true => {
+                let value = format!("{} {}", metric.name(), number(own));
+                vec![format!("{value} ({} of {of})", rank(values, own)), value]
+            }
+            false => vec![format!("{} not known", metric.name())],
         });
     }
     let ([k, v], dense) = model.head_bytes(layer, head);
-    facts.push(format!("K {k:.0}/{} V {v:.0}/{} B a token", dense.k, dense.v));
+    let short = format!("K {k:.0}/{} V {v:.0}/{} B", dense.k, dense.v);
+    facts.push(vec![format!("{short} a token"), short]);
     let kind = model.info.kind(layer);
     if kind.rotation == Rotation::Usual {
-        facts.push(format!("λ {} tokens", wavelength(model.info.wavelengths[pair])));
+        facts.push(vec![format!("λ {} tokens", wavelength(model.info.wavelengths[pair]))]);
     }
-    facts.extend(Some(kind.words()).filter(|words| !words.is_empty()));
-    facts.join(" · ")
+    if kind != LayerKind::default() {
+        facts.push(vec![kind.words(), kind.short_words()]);
+    }
+    facts
 }
 
 #[cfg(test)]
@@ -93,7 +100,10 @@ mod tests {
                 let line = line(&state);
                 let wanted = ["L2 h1", "pair 8 ch 40"];
                 assert!(wanted.iter().all(|word| line.contains(word)), "{screen:?}: {line}");
-                assert!(size.0 < 120 || line.contains("B a token"), "{screen:?}: {line}");
+                // In short where there is little room, and whole everywhere.
+                let bytes = if size.0 < 120 { " B" } else { " B a token" };
+                assert!(line.contains(bytes) && line.contains(" V "), "{screen:?}: {line}");
+                assert!(!line.contains('…'), "{screen:?}: {line}");
             }
         }
     }

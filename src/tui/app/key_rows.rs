@@ -93,7 +93,7 @@ pub const GLOBAL_FIRST: &[KeyBinding] = &[
     (C::Explain, "i I", "", "say in words what the cursor is on, with its numbers"),
     (C::Suffered, "W", "", "list the tokens by KLD, dense against pruned; Enter shows one on A/B"),
     (C::Copy, "y", "", "copy what the cursor is on: a value, a token, the text"),
-    (C::Export, "e", "export", "export: choose csv, json, svg or png"),
+    (C::Export, "e", "export", "export: choose csv, json, md, tex, svg or png"),
 ];
 
 /// Global keys that come after them.

@@ -4,12 +4,13 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
+use crate::printable::wrapped;
 use crate::tui::app::find::Query;
 use crate::tui::app::palette::{Does, Entry, entries, expected};
 use crate::tui::app::state::{Overlay, State};
-use crate::tui::app::strips::window;
 use crate::tui::app::{suffered, text_lines};
 use crate::tui::color::Role;
+use crate::tui::fitting::{fitted, tail};
 use crate::tui::paint::{clear, put};
 
 /// Rows for what the selected entry does.
@@ -38,7 +39,7 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
         Overlay::Question(_) => return,
     };
     // Its rows hold text, which takes more columns than a command.
-    let most = if matches!(overlay, Overlay::Suffered(_)) { 140 } else { 92 };
+    let most = if matches!(overlay, Overlay::Suffered(_)) { 140 } else { 112 };
     let frame = Rect {
         x: area.width.saturating_sub(most) / 2,
         y: 2,
@@ -54,24 +55,20 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
         height: frame.height.saturating_sub(2),
     };
     let typed = list.input.value();
-    put(
-        buffer,
-        inner,
-        0,
-        0,
-        Line::from(vec![
-            Span::styled("› ", state.theme.style(Role::Accent)),
-            Span::raw(typed.to_owned()),
-        ]),
-    );
-    let cursor = inner.x + 2 + list.input.visual_cursor() as u16;
+    // Of a long text its end is in sight.
+    let shown = tail(typed, usize::from(inner.width.saturating_sub(3)));
+    let behind = Span::raw(typed).width().saturating_sub(list.input.visual_cursor());
+    let cursor = inner.x + 2 + Span::raw(shown.as_str()).width().saturating_sub(behind) as u16;
+    let prompt = Span::styled("› ", state.theme.style(Role::Accent));
+    put(buffer, inner, 0, 0, Line::from(vec![prompt, Span::raw(shown)]));
     if cursor < inner.right() {
         let style = ratatui::style::Style::new().add_modifier(ratatui::style::Modifier::REVERSED);
         buffer[(cursor, inner.y)].set_style(style);
     }
     let entries = entries(state);
-    // What the selected entry does stands below in whole, because its row may be cut.
-    let below = if inner.height >= 8 { BELOW } else { 0 };
+    // Of rows that may be cut the selected one stands below in whole.
+    let is_cut = matches!(overlay, Overlay::Suffered(_) | Overlay::Path(_));
+    let below = if is_cut && inner.height >= 8 { BELOW } else { 0 };
     let rows = Rect { y: inner.y + 1, height: inner.height.saturating_sub(1 + below), ..inner };
     if entries.is_empty() {
         let takes = match overlay {
@@ -102,17 +99,51 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
             put(buffer, Rect { y, height: 1, ..rows }, 0, 0, line);
         }
     }
-    let shown = window(selected, usize::from(rows.height), entries.len());
-    for (line, index) in shown.enumerate() {
-        let Some(entry) = entries.get(index) else { break };
-        row(
-            state,
-            entry,
-            index == selected,
-            Rect { y: rows.y + line as u16, height: 1, ..rows },
-            buffer,
-        );
+    let heights: Vec<u16> = entries.iter().map(|entry| height(entry, rows.width)).collect();
+    let first = first_shown(&heights, selected, rows.height);
+    let mut y = rows.y;
+    for (index, (entry, &height)) in entries.iter().zip(&heights).enumerate().skip(first) {
+        let height = height.min(rows.bottom() - y);
+        if height == 0 {
+            break;
+        }
+        row(state, entry, index == selected, Rect { y, height, ..rows }, buffer);
+        y += height;
     }
+}
+
+/// The first row on screen: the selected one is about in the middle, and no rows at the end stay
+/// blank while there are others before.
+fn first_shown(heights: &[u16], selected: usize, room: u16) -> usize {
+    let sum = |heights: &[u16]| heights.iter().map(|&height| u32::from(height)).sum::<u32>();
+    let mut first = selected;
+    while first > 0 && sum(&heights[first - 1..=selected]) <= u32::from(room / 2) {
+        first -= 1;
+    }
+    while first > 0 && sum(&heights[first - 1..]) <= u32::from(room) {
+        first -= 1;
+    }
+    first
+}
+
+/// Columns from which on a row has its name beside its keys, and where the name stands.
+const WIDE: u16 = 70;
+const NAME_AT: u16 = 24;
+
+/// Where the words of a row begin, and its words in lines.
+fn words(entry: &Entry, width: u16) -> (u16, Vec<String>) {
+    let name = entry.title.chars().count() as u16;
+    let (at, text) = match entry.does {
+        Does::Path(..) | Does::Token(_) => return (0, vec![String::new()]),
+        _ if width >= WIDE => (44.max(NAME_AT + 2 + name), entry.about.clone()),
+        _ => (NAME_AT, format!("{}: {}", entry.title, entry.about)),
+    };
+    (at, wrapped(&text, usize::from(width.saturating_sub(at))))
+}
+
+/// Rows of an entry.
+fn height(entry: &Entry, width: u16) -> u16 {
+    words(entry, width).1.len() as u16
 }
 
 fn row(state: &State, entry: &Entry, selected: bool, area: Rect, buffer: &mut Buffer) {
@@ -129,31 +160,33 @@ fn row(state: &State, entry: &Entry, selected: bool, area: Rect, buffer: &mut Bu
     };
     let style = |role| if selected { theme.selected() } else { theme.style(role) };
     if let Does::Path(..) = entry.does {
-        // Of a path its end says most.
-        let about = entry.about.chars().count().min(usize::from(area.width) / 2) as u16;
-        let room = usize::from(area.width.saturating_sub(about + 2));
-        let skip = entry.title.chars().count().saturating_sub(room);
-        let path: String = entry.title.chars().skip(skip).collect();
+        // Of a long path its end says most; it leaves its words half of the row.
+        let path = entry.title.chars().count() as u16 + 2;
+        let room = (area.width / 2).max(area.width.saturating_sub(path));
+        let about = fitted(entry.about.clone(), usize::from(room));
+        let about_at = area.width.saturating_sub(about.chars().count() as u16);
+        let path = tail(&entry.title, usize::from(about_at.saturating_sub(2)));
         put(buffer, area, 0, 0, Line::styled(path, style(Role::Text)));
-        let about_at = area.width.saturating_sub(about);
-        put(buffer, area, about_at, 0, Line::styled(entry.about.clone(), style(Role::Dim)));
+        put(buffer, area, about_at, 0, Line::styled(about, style(Role::Dim)));
         return;
     }
-    put(buffer, area, 0, 0, Line::styled(format!("{:<8}", context), style(Role::Dim)));
-    put(buffer, area, 8, 0, Line::styled(format!("{:<15}", entry.keys), style(Role::Accent)));
+    put(buffer, area, 0, 0, Line::styled(context, style(Role::Dim)));
+    let keys = Rect { width: area.width.min(NAME_AT - 1), ..area };
+    put(buffer, keys, 8, 0, Line::styled(entry.keys.clone(), style(Role::Accent)));
     let title = entry.title.clone();
-    let title_width = title.chars().count() as u16;
-    let wide = area.width >= 70;
     if matches!(entry.does, Does::Token(_)) {
         put(buffer, area, 16, 0, Line::styled(title, style(Role::Text)));
         put(buffer, area, 25, 0, Line::styled(entry.about.clone(), style(Role::Dim)));
-    } else if wide {
-        put(buffer, area, 24, 0, Line::styled(title.clone(), style(Role::Text)));
-        let about = 44.max(26 + title_width);
-        put(buffer, area, about, 0, Line::styled(entry.about.clone(), style(Role::Dim)));
-    } else {
-        let text = if entry.keys.is_empty() { title } else { entry.about.clone() };
-        put(buffer, area, 24, 0, Line::styled(text, style(Role::Text)));
+        return;
+    }
+    let wide = area.width >= WIDE;
+    if wide {
+        put(buffer, area, NAME_AT, 0, Line::styled(title, style(Role::Text)));
+    }
+    let (at, lines) = words(entry, area.width);
+    for (line, y) in lines.into_iter().zip(0..area.height) {
+        let role = if wide { Role::Dim } else { Role::Text };
+        put(buffer, area, at, y, Line::styled(line, style(role)));
     }
 }
 

@@ -117,6 +117,7 @@ pub fn run(
         next_poll: Instant::now() + POLL,
         loading: None,
         engine_open: true,
+        owed: Vec::new(),
         exit: None,
     };
     let exit = runtime.block_on(runner.serve());
@@ -146,6 +147,8 @@ struct Runner<'a> {
     loading: Option<LoadingModel>,
     /// Whether the engine still sends events.
     engine_open: bool,
+    /// Effects that are still to be performed.
+    owed: Vec<Effect>,
     exit: Option<Exit>,
 }
 
@@ -155,10 +158,10 @@ impl Runner<'_> {
         let mut signals = Signals::new()?;
         let mut batch = Vec::new();
         let mut next_batch = Instant::now();
-        update(self.state, Action::Recalled(folders::recent()));
+        self.tell(Action::Recalled(folders::recent()));
         if let EventSource::Replay(player) = &self.source {
             let playback = player.playback(self.now_ms());
-            update(self.state, Action::Played(playback));
+            self.tell(Action::Played(playback));
         }
         self.draw()?;
         loop {
@@ -270,7 +273,7 @@ impl Runner<'_> {
     fn draw(&mut self) -> Result<()> {
         let size = self.guard.size()?;
         if size != self.state.size {
-            update(self.state, Action::Resize(size.0, size.1));
+            self.tell(Action::Resize(size.0, size.1));
         }
         self.guard.draw(self.state)?;
         self.state.dirty = Dirty::Clean;
@@ -278,14 +281,30 @@ impl Runner<'_> {
             self.drawn.pop_front();
         }
         self.drawn.push_back(Instant::now());
-        Ok(())
+        self.settle()
     }
 
     /// Passes an action to `update` with the time, and performs the effects.
     fn act(&mut self, action: Action) -> Result<()> {
-        update(self.state, Action::Tick(self.now_ms()));
-        let effects = update(self.state, action);
-        self.perform(effects)
+        let now = self.now_ms();
+        self.tell(Action::Tick(now));
+        self.tell(action);
+        self.settle()
+    }
+
+    /// Passes an action to `update`. What it asks for is owed, until it is done by
+    /// [`Self::settle`]: every action can ask for something, a tick and a new size too.
+    fn tell(&mut self, action: Action) {
+        self.owed.extend(update(self.state, action));
+    }
+
+    /// Does what is owed, and what that asks for in turn.
+    fn settle(&mut self) -> Result<()> {
+        while !self.owed.is_empty() {
+            let effects = std::mem::take(&mut self.owed);
+            self.perform(effects)?;
+        }
+        Ok(())
     }
 
     fn terminal_event(&mut self, event: TerminalEvent) {
@@ -322,7 +341,8 @@ impl Runner<'_> {
 
     fn tick(&mut self) -> Result<()> {
         let now = self.now_ms();
-        update(self.state, Action::Tick(now));
+        self.tell(Action::Tick(now));
+        self.settle()?;
         let EventSource::Replay(player) = &mut self.source else { return Ok(()) };
         let due = player.take_due(now);
         let ended = !due.is_empty() && player.is_at_end();

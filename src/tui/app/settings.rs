@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use crate::Result;
+use crate::tui::app::action::Effect;
 use crate::tui::app::keys::KeyTable;
 use crate::tui::app::palette::{Does, Entry};
 use crate::tui::app::state::State;
@@ -104,17 +105,30 @@ fn changed(path: &PathBuf) -> Option<SystemTime> {
     std::fs::metadata(path).and_then(|about| about.modified()).ok()
 }
 
-/// Takes what the files say now; the map's colours stay as they were chosen by key.
-pub fn take(state: &mut State, look: std::result::Result<Look, String>) {
-    match look {
-        Ok(look) => {
-            (state.theme, state.keys) = (look.theme, look.keys);
-            state.terminal_light = look.terminal_light;
-            (state.settings, state.themes) = (look.settings, look.themes);
-            state.tell("the configuration was read again", false);
+/// Takes what the files say now. A theme that was chosen here stays until they name another one; it is
+/// read again, because its own file may be what changed.
+pub fn take(state: &mut State, look: std::result::Result<Look, String>) -> Vec<Effect> {
+    let look = match look {
+        Ok(look) => look,
+        Err(sentence) => {
+            state.tell(sentence, true);
+            return Vec::new();
         }
-        Err(sentence) => state.tell(sentence, true),
+    };
+    let named = |settings: &[OptionShown]| {
+        settings.iter().find(|one| one.name == "theme").map(|one| one.value.clone())
+    };
+    let (before, now) = (named(&state.settings), named(&look.settings));
+    let chosen = state.theme.palette.name.clone();
+    let stays = before == now && now.is_some_and(|name| name != chosen);
+    if !stays {
+        state.theme = look.theme;
     }
+    state.keys = look.keys;
+    state.terminal_light = look.terminal_light;
+    (state.settings, state.themes) = (look.settings, look.themes);
+    state.tell("the configuration was read again", false);
+    if stays { vec![Effect::Theme(chosen)] } else { Vec::new() }
 }
 
 /// The list: name, source, value, and what it does.
@@ -205,6 +219,22 @@ mod tests {
         update(&mut state, broken);
         assert_eq!(state.theme, before.0);
         assert!(state.toast.as_ref().is_some_and(|told| told.sentence.contains("mine.toml")));
+    }
+
+    #[test]
+    fn a_theme_that_was_chosen_stays_until_the_file_names_another() {
+        let mut state = session(SMALL, ColorDepth::True);
+        let read = |state: &mut State, theme: &str| {
+            update(state, Action::Configured(Box::new(Ok(look(theme)))))
+        };
+        assert_eq!(read(&mut state, "light"), []);
+        update(&mut state, Action::Themed(Ok(Palette::built_in("colour-blind").expect("known"))));
+        // Another line of the file, or a file of a theme, has changed.
+        let again = read(&mut state, "light");
+        assert_eq!(again, [Effect::Theme("colour-blind".to_owned())]);
+        assert_eq!(state.theme.palette.name, "colour-blind");
+        assert_eq!(read(&mut state, "dark"), []);
+        assert_eq!(state.theme.palette.name, "dark");
     }
 
     #[test]

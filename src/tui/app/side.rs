@@ -88,7 +88,7 @@ fn selection(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     pane.row("bytes", format!("K {k}/{} · V {v}/{} a token", dense.k, dense.v));
     let words = model.info.kind(layer).words();
     if !words.is_empty() {
-        pane.row("layer", words);
+        pane.rows("layer", &words);
     }
     if let Some((metric, table)) = bar_metric(state, model) {
         let values: Vec<f32> =
@@ -192,6 +192,25 @@ fn minimap(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
             }
         }
     }
+}
+
+/// What the words of a screen mean, where there is room for all of them.
+pub fn meanings(state: &State, words: &[(&str, &str)], pane: &mut Pane<'_>) {
+    let theme = &state.theme;
+    let width = usize::from(pane.area.width);
+    let lines: Vec<Line<'static>> = (words.iter())
+        .flat_map(|(word, meaning)| {
+            let meaning = format!(" {meaning}");
+            let pieces =
+                [(*word, theme.style(Role::Text)), (meaning.as_str(), theme.style(Role::Dim))];
+            text_lines::wrap(pieces.into_iter(), width, 4_000)
+        })
+        .collect();
+    if usize::from(pane.area.height) < lines.len() + 2 {
+        return;
+    }
+    pane.title("words", "");
+    lines.into_iter().for_each(|line| pane.line(line));
 }
 
 /// The last lines of the text, in what is left of a pane.

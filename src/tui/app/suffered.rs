@@ -6,6 +6,7 @@ use crate::tui::app::pairs::{ComparedSide, voice};
 use crate::tui::app::palette::{Does, Entry};
 use crate::tui::app::run::RunView;
 use crate::tui::app::state::State;
+use crate::tui::app::text_lines;
 use crate::tui::screen::Screen;
 
 /// Most tokens of the list.
@@ -69,7 +70,7 @@ pub fn choices(state: &State, n: usize) -> String {
     let pair = state.run.pairs.get(n);
     let own = |side| {
         let first = pair.and_then(|pair| voice(pair, side)?.top.first());
-        first.map_or_else(|| "–".to_owned(), |top| top.text.escape_debug().to_string())
+        first.map_or_else(|| "–".to_owned(), |top| text_lines::visible(&top.text))
     };
     let (a, b) = (own(ComparedSide::A), own(ComparedSide::B));
     if a == b { format!("both «{a}»") } else { format!("A «{a}» B «{b}»") }

@@ -11,6 +11,18 @@ use crate::tui::color::Role;
 /// Most characters of text that are wrapped: no screen shows more.
 const SHOWN: usize = 24_000;
 
+/// A token's text with its whitespace made visible.
+pub fn visible(text: &str) -> String {
+    let sign = |c: char| match c {
+        ' ' => '·',
+        '\n' => '↵',
+        '\t' => '→',
+        c if c.is_control() => '?',
+        c => c,
+    };
+    text.chars().map(sign).collect()
+}
+
 /// The prompt and what was generated, as one text.
 pub fn whole(state: &State) -> String {
     let prompt = state.run.started.as_ref().map_or("", |started| started.prompt.as_str());

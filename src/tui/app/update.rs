@@ -131,10 +131,7 @@ fn apply(state: &mut State, action: Action) -> Vec<Effect> {
             files::changed_model(state, name, prompt);
             Vec::new()
         }
-        Action::Configured(look) => {
-            settings::take(state, *look);
-            Vec::new()
-        }
+        Action::Configured(look) => settings::take(state, *look),
         Action::Themed(palette) => {
             match palette {
                 Ok(palette) => state.use_palette(palette),

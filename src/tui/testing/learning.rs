@@ -118,7 +118,7 @@ pub fn learned(state: &mut State) {
             file,
             out: "masks/learned.safetensors".into(),
             rows: rows.collect(),
-            verdict: Some(Verdict { ship: true, reason }),
+            verdict: Some(Verdict { ship: true, has_evidence: true, reason }),
             seconds: 312.0,
         })),
     );

@@ -11,5 +11,5 @@ pub use input::{act, key, letters, mouse};
 pub use learning::{factors, learned, learning, tell_learning};
 pub use session::{
     LARGE, SMALL, answer, blank, head_detail, info, lost, measured, noise, pair, planned, send,
-    sensitivity, session, token,
+    sensitivity, session, session_of, token,
 };

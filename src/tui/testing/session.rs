@@ -238,7 +238,8 @@ pub fn planned(shape: Shape, depth: ColorDepth) -> State {
     session_of(info, depth)
 }
 
-fn session_of(info: ModelInfo, depth: ColorDepth) -> State {
+/// A session that has decoded for a while, with a model of this kind.
+pub fn session_of(info: ModelInfo, depth: ColorDepth) -> State {
     let shape = info.shape;
     let mut state = blank(depth);
     send(&mut state, Event::Loaded(Box::new(info.clone())));

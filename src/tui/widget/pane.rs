@@ -4,8 +4,10 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
+use crate::printable::wrapped;
 use crate::tui::color::{Role, Theme};
-use crate::tui::paint::{fitted, put};
+use crate::tui::fitting::fitted;
+use crate::tui::paint::put;
 
 /// A column of lines, filled from the top, that ignores lines which no longer fit.
 pub struct Pane<'a> {
@@ -82,5 +84,14 @@ impl<'a> Pane<'a> {
             Span::styled(label, self.theme.style(Role::Dim)),
             Span::styled(value, self.theme.style(Role::Text)),
         ]));
+    }
+
+    /// A label and its value, over as many rows as the value takes.
+    pub fn rows(&mut self, label: &str, value: &str) {
+        let room = usize::from(self.area.width).saturating_sub(LABEL.max(label.chars().count()));
+        for (index, line) in wrapped(value, room).into_iter().enumerate() {
+            let blank = " ".repeat(label.chars().count());
+            self.row(if index == 0 { label } else { &blank }, line);
+        }
     }
 }

@@ -11,14 +11,17 @@ use crate::printable::is_obeyed;
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
-use crate::tui::app::summary;
+use crate::tui::app::{splits, summary};
 use crate::tui::color::{BUILT_IN, ColorDepth, Colormap, Palette, Role, Theme, contrast, rgb};
 use crate::tui::export::{self, ExportFormat};
 use crate::tui::screen::Screen;
 use crate::tui::screen::map::state::Level;
 use crate::tui::testing::{
-    LARGE, SMALL, act, blank, draw, info, learning, letters, lost, pair, send, session, text, token,
+    LARGE, SMALL, act, blank, draw, info, learned, learning, letters, lost, pair, send, session,
+    text, token,
 };
+
+mod cut;
 
 #[test]
 fn the_help_and_the_palette() {
@@ -127,7 +130,7 @@ fn every_screen_draws_at_every_size_and_depth() {
                             // Below the least size there is only a sentence, or its beginning.
                             let expected = match size.0 >= 60 && size.1 >= 16 {
                                 true => header.contains("test-model"),
-                                false => header.starts_with('k'),
+                                false => header.starts_with(['k', '…']),
                             };
                             assert!(expected, "{screen:?} {command:?} {size:?}:\n{frame}");
                             state.overlay = None;
@@ -308,7 +311,11 @@ fn rooms(shape: Shape) -> Vec<(String, State)> {
         state.screen = screen;
         all.push((format!("{screen:?}"), state.clone()));
         match screen {
-            Screen::Learn => learning(&mut state, 60),
+            Screen::Learn => {
+                learning(&mut state, 60);
+                all.push(("Learn while it learns".to_owned(), state.clone()));
+                learned(&mut state);
+            }
             Screen::Bench => {
                 state.phase = Phase::Paused;
                 act(&mut state, Command::PinRules);
@@ -326,7 +333,21 @@ fn rooms(shape: Shape) -> Vec<(String, State)> {
     all
 }
 
-/// A panel is about half of a screen, so a third of one is a sixth of the screen.
+/// The parts that upright lines divide a screen into.
+fn divided(state: &State) -> Vec<Rect> {
+    let upright = splits::of(state).into_iter().filter(|divider| divider.is_upright);
+    upright
+        .flat_map(|divider| {
+            let (line, (from, wide)) = (divider.line, divider.whole);
+            let left = Rect { x: from, width: line.x - from, ..line };
+            let right = Rect { x: line.right(), width: from + wide - line.right(), ..line };
+            [left, right]
+        })
+        .collect()
+}
+
+/// A panel is about half of a screen, so a third of one is a sixth of the screen; where a line
+/// divides it, it is what stands beside the line.
 #[test]
 fn no_screen_has_a_third_of_a_panel_empty() {
     let mut wrong = Vec::new();
@@ -354,6 +375,16 @@ fn no_screen_has_a_third_of_a_panel_empty() {
                     "{name} at {size:?}, {shape}: {width}x{height} blank cells\n{}",
                     text(&frame)
                 ));
+            }
+            for part in divided(&state) {
+                let (width, height) = largest_blank(&frame, part);
+                let blank = u32::from(width) * u32::from(height);
+                if 3 * blank >= part.area() {
+                    wrong.push(format!(
+                        "{name} at {size:?}, {shape}: {width}x{height} blank cells of {part}\n{}",
+                        text(&frame)
+                    ));
+                }
             }
         }
     }

@@ -10,7 +10,6 @@ use crate::tui::app::action::{Action, Effect};
 use crate::tui::app::folders;
 use crate::tui::app::folders::expanded_path;
 use crate::tui::app::state::Dirty;
-use crate::tui::app::update::update;
 use crate::tui::app::writing::{save, write};
 use crate::tui::app::{splits, state_folder, themes};
 use crate::{Error, Result};
@@ -23,10 +22,7 @@ impl Runner<'_> {
                     if let EventSource::Engine(engine, ..) = &self.source
                         && let Err(error) = engine.send(command)
                     {
-                        update(
-                            self.state,
-                            Action::Tell { sentence: error.to_string(), failed: true },
-                        );
+                        self.tell(Action::Tell { sentence: error.to_string(), failed: true });
                     }
                 }
                 Effect::Learn(order) => self.learn(*order, false),
@@ -34,7 +30,7 @@ impl Runner<'_> {
                 Effect::LeaveLearning(generation, sentence) => {
                     let told = Told::Failed(sentence);
                     let notice = Notice { generation, dropped: 0, told };
-                    update(self.state, Action::Learning(Box::new(notice)));
+                    self.tell(Action::Learning(Box::new(notice)));
                 }
                 Effect::EstimateLearning(asked) => self.estimate(&asked.0, &asked.1),
                 Effect::Bell => self.guard.ring()?,
@@ -68,11 +64,11 @@ impl Runner<'_> {
                     let tokens =
                         self.model("count for").and_then(|model| prompt_tokens(&model, prompt));
                     let tokens = tokens.map_err(|error| error.to_string());
-                    update(self.state, Action::Counted { text, tokens });
+                    self.tell(Action::Counted { text, tokens });
                 }
                 Effect::Theme(name) => {
                     let palette = themes::load(themes::folder().as_deref(), &name);
-                    update(self.state, Action::Themed(palette.map_err(|error| error.to_string())));
+                    self.tell(Action::Themed(palette.map_err(|error| error.to_string())));
                 }
                 Effect::Remember(layout) => {
                     if let Err(error) = state_folder::write(splits::FILE, layout.as_bytes()) {
@@ -86,9 +82,9 @@ impl Runner<'_> {
                 }
                 Effect::Write { path, bytes, taken } => {
                     let (action, written) = write(expanded_path(&path), bytes, taken);
-                    update(self.state, action);
+                    self.tell(action);
                     if let Some(path) = written {
-                        update(self.state, Action::Linked(path));
+                        self.tell(Action::Linked(path));
                     }
                 }
                 Effect::Save(saving) => {
@@ -100,21 +96,21 @@ impl Runner<'_> {
                     if let Some(path) = &saved {
                         self.remember(|recent| &mut recent.plans, &path.to_string_lossy());
                     }
-                    update(self.state, action);
+                    self.tell(action);
                     if let Some(path) = saved {
-                        update(self.state, Action::Linked(path));
+                        self.tell(Action::Linked(path));
                     }
                 }
                 Effect::ListFolder(folder) => {
                     let listing = folders::list(&folder);
-                    update(self.state, Action::Listed(folder, listing));
+                    self.tell(Action::Listed(folder, listing));
                 }
                 Effect::ReadPlan(typed, to) => self.read_plan(&typed, to)?,
                 Effect::LoadModel(typed) => self.load_model(typed),
                 Effect::CancelModel => {
                     if let Some(loading) = self.loading.take() {
                         let sentence = format!("loading {} was stopped", loading.typed);
-                        update(self.state, Action::ModelRefused(sentence));
+                        self.tell(Action::ModelRefused(sentence));
                     }
                 }
                 Effect::Replay(how) => self.steer(how)?,

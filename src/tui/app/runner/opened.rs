@@ -7,7 +7,6 @@ use crate::tui::app::action::{Action, PlanUse};
 use crate::tui::app::folders;
 use crate::tui::app::opening::{Loaded, LoadingModel};
 use crate::tui::app::state::RecentFiles;
-use crate::tui::app::update::update;
 
 impl Runner<'_> {
     /// Reads a mask or plan for the model at work.
@@ -40,7 +39,7 @@ impl Runner<'_> {
             }
             Err(error) => Action::ModelRefused(error.to_string()),
         };
-        update(self.state, action);
+        self.tell(action);
     }
 
     /// Takes an event of a model that is being loaded; once it is there, it takes the place of the
@@ -80,6 +79,6 @@ impl Runner<'_> {
         if let Err(error) = folders::remember(&recent) {
             tracing::warn!("{error}");
         }
-        update(self.state, Action::Recalled(recent));
+        self.tell(Action::Recalled(recent));
     }
 }

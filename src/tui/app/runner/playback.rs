@@ -5,7 +5,6 @@ use crate::Result;
 use crate::decode::worker::Envelope;
 use crate::tui::app::action::{Action, ReplayOrder};
 use crate::tui::app::state::Dirty;
-use crate::tui::app::update::update;
 
 impl Runner<'_> {
     pub(super) fn steer(&mut self, how: ReplayOrder) -> Result<()> {
@@ -41,12 +40,13 @@ impl Runner<'_> {
         let playback = player.playback(now);
         let stepped = !events.is_empty() && player.is_paused();
         for envelope in events {
-            update(self.state, Action::Engine(Box::new(envelope)));
+            self.tell(Action::Engine(Box::new(envelope)));
         }
         if stepped {
-            update(self.state, Action::Engine(Box::new(paused(self.state.run.generation))));
+            let generation = self.state.run.generation;
+            self.tell(Action::Engine(Box::new(paused(generation))));
         }
-        update(self.state, Action::Played(playback));
+        self.tell(Action::Played(playback));
         self.state.dirty = Dirty::Now;
         Ok(())
     }

@@ -8,7 +8,6 @@ use crate::learn::worker::{Learner, Notice, Order, Told};
 use crate::machine;
 use crate::tui::app::action::{Action, Effect};
 use crate::tui::app::folders::{expanded, expanded_path};
-use crate::tui::app::update::update;
 
 impl Runner<'_> {
     /// Starts a learning run. If it cannot start, the notice is the same as for one that failed.
@@ -21,7 +20,7 @@ impl Runner<'_> {
             let sentence = format!("{} stays: type another name under out", path.display());
             let otherwise = Some(Box::new(Effect::LeaveLearning(generation, sentence)));
             let then = Box::new(Effect::LearnOver(Box::new(order)));
-            update(self.state, Action::Taken { path, then, otherwise });
+            self.tell(Action::Taken { path, then, otherwise });
             return;
         }
         match self.model("learn on").and_then(|model| Learner::spawn(model, order)) {
@@ -29,7 +28,7 @@ impl Runner<'_> {
             Err(error) => {
                 let notice =
                     Notice { generation, dropped: 0, told: Told::Failed(error.to_string()) };
-                update(self.state, Action::Learning(Box::new(notice)));
+                self.tell(Action::Learning(Box::new(notice)));
             }
         }
     }
@@ -40,7 +39,7 @@ impl Runner<'_> {
         let Order { settings, lengths, pool, check_prompts, .. } = order;
         let (config, free) = (model.config(), machine::available_bytes());
         let estimate = estimate_run(config, pace, settings, *lengths, *pool, *check_prompts);
-        update(self.state, Action::Estimated(estimate, free));
+        self.tell(Action::Estimated(estimate, free));
     }
 
     /// Starts an evaluation. If it cannot start, the news is that it failed.
@@ -54,7 +53,7 @@ impl Runner<'_> {
             Ok(evaluating) => self.evaluating = Some(evaluating),
             Err(error) => {
                 let news = EvalNews { generation, told: EvalTold::Failed(error.to_string()) };
-                update(self.state, Action::Evaluating(Box::new(news)));
+                self.tell(Action::Evaluating(Box::new(news)));
             }
         }
     }
@@ -65,7 +64,7 @@ impl Runner<'_> {
             Ok(sensing) => self.sensing = Some(sensing),
             Err(error) => {
                 let failed = Sensed::Failed(error.to_string());
-                update(self.state, Action::Sensing(Box::new(failed)));
+                self.tell(Action::Sensing(Box::new(failed)));
             }
         }
     }

@@ -380,6 +380,22 @@ fn random_event(
 }
 
 #[test]
+fn what_the_cursor_is_on_is_copied_on_every_screen_that_has_one() {
+    for (screen, begins) in [
+        (Screen::Tune, "keep "),
+        (Screen::Learn, "haystack default texts"),
+        (Screen::Plan, "context "),
+        (Screen::Eval, "suite recall"),
+    ] {
+        let mut state = ready();
+        state.screen = screen;
+        let copied = act(&mut state, Command::Copy);
+        let is_copied = matches!(&copied[..], [Effect::Copy(text), ..] if text.starts_with(begins));
+        assert!(is_copied, "{screen:?}: {copied:?}");
+    }
+}
+
+#[test]
 fn what_the_cursor_is_on_is_explained_with_its_numbers_until_the_next_key() {
     let mut state = ready();
     let drawn = |state: &State| crate::tui::testing::text(&draw(state));
@@ -388,9 +404,15 @@ fn what_the_cursor_is_on_is_explained_with_its_numbers_until_the_next_key() {
         (Screen::Head, ["of layer 0, KV head 0", "it turns once in"]),
         (Screen::Tune, ["keep is", "of the K channels and weighs"]),
         (Screen::Ab, ["the dense side A finds", "Token"]),
+        (Screen::Perf, ["of the 12.5 GB/s that this machine reads", "A step reads"]),
+        (Screen::Learn, ["haystack is default texts", "are hidden"]),
+        (Screen::Text, ["temperature is 0 greedy", "from the next run"]),
+        (Screen::Plan, ["K/V take", "and that fits"]),
+        (Screen::Eval, ["suite is recall", "losses on texts"]),
     ] {
         state.screen = screen;
-        key(&mut state, KeyCode::Char('I'));
+        // One key for one thing, whatever the screen does with others.
+        key(&mut state, KeyCode::Char('i'));
         let text = state.explained.clone().unwrap_or_else(|| panic!("{screen:?}"));
         for word in words {
             assert!(text.contains(word), "{screen:?}: {text}");

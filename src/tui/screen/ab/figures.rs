@@ -11,8 +11,10 @@ use crate::tui::app::keys::KeyContext;
 use crate::tui::app::pairs::{ComparedSide, voice};
 use crate::tui::app::state::State;
 use crate::tui::app::suffered;
+use crate::tui::app::text_lines::visible;
 use crate::tui::color::Role;
-use crate::tui::paint::{fitted, put};
+use crate::tui::fitting::fitted;
+use crate::tui::paint::put;
 use crate::tui::screen::ab::layout::{column_of, columns_of};
 use crate::tui::screen::ab::update::at;
 use crate::tui::widget::pane::Pane;
@@ -140,7 +142,7 @@ pub fn likeliest(state: &State, area: Rect, buffer: &mut Buffer) {
                 .is_some_and(|other| other.top.get(index).map(|top| top.id) != Some(likely.id));
             let role = if moved { Role::Warn } else { Role::Text };
             let room = usize::from(half.saturating_sub(8));
-            let text: String = visible(&likely.text).chars().take(room).collect();
+            let text = fitted(visible(&likely.text), room);
             let spans = vec![
                 Span::styled(format!("{text:<room$}"), theme.style(role)),
                 Span::styled(format!(" {:>5.3}", likely.p), theme.style(Role::Dim)),
@@ -188,18 +190,6 @@ fn worst(state: &State, pane: &mut Pane<'_>) {
             Span::styled(fitted(suffered::choices(state, n), room), theme.style(Role::Dim)),
         ]));
     }
-}
-
-/// A token's text with its whitespace made visible.
-pub fn visible(text: &str) -> String {
-    let sign = |c: char| match c {
-        ' ' => '·',
-        '\n' => '↵',
-        '\t' => '→',
-        c if c.is_control() => '?',
-        c => c,
-    };
-    text.chars().map(sign).collect()
 }
 
 /// The position, such as `token 211 of 512`.

@@ -9,9 +9,10 @@ use crate::decode::lost::{Lost, LostToken};
 use crate::numbers::{count, nats};
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
+use crate::tui::app::text_lines::visible;
 use crate::tui::color::Role;
+use crate::tui::fitting::fitted;
 use crate::tui::paint::put;
-use crate::tui::screen::ab::figures::visible;
 use crate::tui::screen::ab::update::at;
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{BarPart, stacked};
@@ -49,7 +50,7 @@ pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer)
             pane.note("(f feeds both the same)");
         }
         None if state.replay => pane.note("the recording does not say"),
-        None => pane.note("asking …"),
+        None => pane.note("the engine is asked"),
         Some(lost) => {
             if lost.asked.n != n {
                 pane.note(format!("as of token {}", count(lost.asked.n)));
@@ -119,14 +120,47 @@ fn masses(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
     }
 }
 
-/// The tokens with the largest weights and those that lost the most: exact value → under the mask.
-fn tokens(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
-    let wide = pane.area.width >= 62;
-    let head = match wide {
+/// Columns of a row with logits, and between two lists of them.
+const ROW: u16 = 62;
+const BETWEEN: u16 = 4;
+
+/// The names of the columns.
+fn head(wide: bool) -> String {
+    match wide {
         true => format!("{:<14}{:>7}  {:<17}{:<16}rank", "token", "at", "weight", "logit"),
         false => format!("{:<10}{:>7} {:<15}rank", "token", "at", "weight"),
-    };
-    pane.note(head);
+    }
+}
+
+/// The tokens by weight, and beside them by what they lost.
+fn both_orders(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
+    let half = (pane.area.width - BETWEEN) / 2;
+    let left = Rect { width: half, ..pane.area };
+    let right = Rect { x: left.right() + BETWEEN, ..left };
+    let loss = |token: &LostToken| token.exact_weight - token.pruned_weight;
+    let mut all: Vec<&LostToken> = lost.tokens.iter().collect();
+    for (area, name, by_loss) in [(left, "by weight", false), (right, "by loss", true)] {
+        match by_loss {
+            true => all.sort_by(|x, y| loss(y).total_cmp(&loss(x))),
+            false => all.sort_by_key(|token| token.exact_rank),
+        }
+        let mut own = Pane::new(area, &state.theme, pane.buffer);
+        own.title(name, "");
+        own.note(head(true));
+        for token in &all {
+            let Some(row) = own.take(1) else { break };
+            put(own.buffer, row, 0, 0, line(state, token, true));
+        }
+    }
+}
+
+/// The tokens with the largest weights and those that lost the most: exact value → under the mask.
+fn tokens(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
+    if pane.area.width >= 2 * ROW + BETWEEN && pane.area.height > 4 {
+        return both_orders(state, lost, pane);
+    }
+    let wide = pane.area.width >= ROW;
+    pane.note(head(wide));
     // Half of the rows for the tokens with the largest weights, the rest for those that lost the
     // most.
     let rows = usize::from(pane.area.height);
@@ -145,7 +179,7 @@ fn tokens(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
 
 fn line(state: &State, token: &LostToken, wide: bool) -> Line<'static> {
     let theme = &state.theme;
-    let text: String = visible(&token.text).chars().take(if wide { 13 } else { 9 }).collect();
+    let text = fitted(visible(&token.text), if wide { 13 } else { 9 });
     let weight = |w: f64| {
         if w >= 0.0995 { format!("{:.0} %", w * 100.0) } else { format!("{:.1} %", w * 100.0) }
     };

@@ -127,7 +127,7 @@ fn orders_reach_the_engine_and_the_rest_stays_here() {
     key(&mut state, KeyCode::Left);
     assert_eq!(key(&mut state, KeyCode::Backspace), [Effect::Engine(Order::Rewind(119))]);
     assert_eq!(letter(&mut state, '<'), [Effect::Engine(Order::Rewind(119))]);
-    letter(&mut state, 'i');
+    letter(&mut state, 'p');
     assert!(state.screens.text.editing && state.screen == Screen::Text);
 }
 

@@ -16,7 +16,8 @@ use crate::tui::app::strips::{LABEL, columns};
 use crate::tui::app::text_lines;
 use crate::tui::app::text_lines::wrap;
 use crate::tui::color::Role;
-use crate::tui::paint::{fitted, put};
+use crate::tui::fitting::fitted;
+use crate::tui::paint::put;
 use crate::tui::screen::tune::state::{RIVALS, Tally, Tuning};
 use crate::tui::screen::{Screen, map};
 use crate::tui::widget::meter;
@@ -33,6 +34,8 @@ struct Candidate {
 /// Columns of the key, the name and the three sizes.
 const KEY: usize = 2;
 const NAME: usize = 16;
+/// Most columns of the names, where there is room for more.
+const WIDEST_NAME: usize = 32;
 const SIZE: usize = 10;
 /// Fewest columns that show a bar.
 const BAR: u16 = 8;
@@ -159,8 +162,13 @@ fn bars(state: &State, tuning: &Tuning, area: Rect, buffer: &mut Buffer) -> u16 
     let title = if is_pinned { "bytes of the rows" } else { "what can be pinned" };
     pane.title(title, &format!("at {} tokens", count(state.target_context)));
     let titles = ["K+V", "K", "V"].map(|title| format!("{title:>SIZE$}")).concat();
-    pane.note(format!("{:KEY$}{:NAME$}{titles} {:>8}", "", "", "of dense"));
     let all = candidates(state, tuning);
+    let longest = all.iter().map(|one| one.name.chars().count() + 1).max().unwrap_or(NAME);
+    // A whole name comes before a bar.
+    let rest = KEY + 3 * SIZE + 9;
+    let wide = usize::from(area.width).saturating_sub(rest).min(WIDEST_NAME);
+    let name = longest.min(wide).max(NAME);
+    pane.note(format!("{:KEY$}{:name$}{titles} {:>8}", "", "", "of dense"));
     let dense = all.last().map_or(1, |last| last.bytes.bytes.total().max(1));
     for one in all {
         let Some(line) = pane.take(1) else { break };
@@ -169,8 +177,8 @@ fn bars(state: &State, tuning: &Tuning, area: Rect, buffer: &mut Buffer) -> u16 
             .map(|bytes| format!("{:>SIZE$}", numbers::bytes(bytes)));
         let share = tally.total() as f64 / dense as f64;
         let text = format!(
-            "{:<NAME$}{} {:>6.1} %",
-            fitted(one.name, NAME - 1),
+            "{:<name$}{} {:>6.1} %",
+            fitted(one.name, name - 1),
             sizes.concat(),
             share * 100.0
         );

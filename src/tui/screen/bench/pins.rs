@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::Error;
 use crate::attention::cuda::check_codes;
 use crate::decode::worker::event::MaskInfo;
+use crate::mask::select::Budget;
 use crate::mask::{CachePlan, Rule};
 use crate::tui::app::model::ModelView;
 use crate::tui::screen::bench::state::MaskBench;
@@ -34,8 +36,21 @@ pub fn rules(bench: &mut MaskBench, tuning: &Tuning, tokens: usize) -> (usize, V
     });
     let (mut added, mut too_large) = (own, Vec::new());
     for (name, draft) in made {
-        match propose(&draft, tuning.sources()) {
-            Ok(proposal) => {
+        // One cut through scores that many heads share, as those of frequency, takes all of them or
+        // none: the exact budget comes nearer to the size.
+        let exact = Draft { split: Budget::Exact, ..draft.clone() };
+        let weighed = [draft, exact].map(|draft| {
+            let proposal = propose(&draft, tuning.sources())?;
+            let size = tuning.tally(&proposal.plan, draft.window, None, tokens).bytes.total();
+            Ok::<_, Error>((size, draft, proposal))
+        });
+        let largest = match weighed {
+            // Where both are as large, the split that is set stays.
+            [Ok(set), Ok(exact)] => Ok(if exact.0 > set.0 { exact } else { set }),
+            [set, exact] => set.or(exact),
+        };
+        match largest {
+            Ok((_, draft, proposal)) => {
                 let rule = name.to_owned();
                 added += usize::from(bench.add(rule.clone(), rule, draft, proposal.plan));
             }

@@ -4,6 +4,7 @@ use ratatui::crossterm::event::KeyCode;
 
 use crate::decode::worker::event::Subject;
 use crate::decode::worker::{EngineOrder as Order, Envelope, Event, Trial};
+use crate::mask::Shape;
 use crate::tui::app::action::{Action, Command, Effect};
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
@@ -94,6 +95,40 @@ fn learned_against_think_at_equal_bytes_takes_three_keys() {
         // Kept counts come in steps, so a mask may be a little smaller, never larger.
         let found = bytes(rule);
         assert!(found <= own && found as f64 > 0.9 * own as f64, "{rule}: {found} of {own}");
+    }
+}
+
+/// Frequency gives every head the same scores: one cut through them took 92 % of the bytes.
+#[test]
+fn every_rule_comes_within_a_hundredth_of_the_bytes() {
+    let mut state = session(Shape { layers: 30, kv_heads: 3, head_dim: 64 }, ColorDepth::None);
+    (state.size, state.phase) = ((120, 40), Phase::Paused);
+    letters(&mut state, "0a");
+    let tuning = state.screens.tune.as_ref().unwrap();
+    let own = tuning.proposed_tally(state.target_context).bytes.total() as f64;
+    let pins = state.screens.bench.pins();
+    assert!(pins.len() >= 5);
+    for pin in pins {
+        let tally = tuning.tally(&pin.plan, pin.draft.window, None, state.target_context);
+        let share = tally.bytes.total() as f64 / own;
+        assert!((0.99..=1.0).contains(&share), "{}: {share}", pin.name);
+    }
+}
+
+/// Labels of three digits were once the same where all rows have about the same size.
+#[test]
+fn labels_of_the_axis_differ_where_all_rows_take_the_same_bytes() {
+    let mut state = on_bench();
+    measure(&mut state);
+    for size in [(80, 24), (120, 40), (200, 60)] {
+        state.size = size;
+        let frame = shown(&state);
+        let axis = frame.lines().rfind(|line| line.matches("iB").count() >= 3);
+        let words: Vec<&str> = axis.expect("an axis").split_whitespace().collect();
+        let labels: Vec<&[&str]> = words.chunks(2).collect();
+        for (at, label) in labels.iter().enumerate() {
+            assert!(!labels[..at].contains(label), "{label:?} twice: {frame}");
+        }
     }
 }
 

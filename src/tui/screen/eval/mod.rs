@@ -28,8 +28,8 @@ pub const SCREEN: ScreenParts = ScreenParts {
     render: view::render,
     side: None,
     crumbs: None,
-    explain: |_| None,
-    copy: |_| None,
+    explain: sheet::explained,
+    copy: sheet::copied,
     sheet: sheet::sheet,
     file_stem: None,
 };

@@ -2,9 +2,26 @@
 
 use serde_json::{Value, json};
 
+use crate::numbers::count;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
 use crate::tui::export::Sheet;
+
+/// The selected field with its value.
+pub fn copied(state: &State) -> Option<String> {
+    let eval = &state.screens.eval;
+    Some(format!("{} {}", eval.field.name(), eval.form.value(eval.field)))
+}
+
+/// The selected field in words.
+pub fn explained(state: &State) -> Option<String> {
+    let eval = &state.screens.eval;
+    let (name, value) = (eval.field.name(), eval.form.value(eval.field));
+    let done = eval.figures.as_ref().map_or(String::new(), |figures| {
+        format!(" The tables beside it are over {} samples.", count(figures.control.n))
+    });
+    Some(format!("{name} is {value}: {}.{done}", eval.field.about()))
+}
 
 /// One row per suite, task, length and mask, the control first.
 pub fn sheet(state: &State, _: &ModelView) -> Sheet {

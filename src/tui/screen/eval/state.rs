@@ -68,6 +68,24 @@ impl EvalField {
         }
     }
 
+    /// What it does, for `i`.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Suite => "recall asks for facts in long prompts, text measures losses on texts",
+            Self::Task => "which recall tasks are asked",
+            Self::Context => "the longest prompt in tokens",
+            Self::Lengths => "how many lengths, each half as long as the one before",
+            Self::Samples => "prompts of each task and length, the same for dense and masks",
+            Self::Chunks => "parts of each text that losses are measured over",
+            Self::Question => {
+                "after the cut: the middle is pruned before the question is read, as in a conversation; in the prompt: it is read with the rest"
+            }
+            Self::Seed => "decides all prompts: the same seed asks the same",
+            Self::Text => "files, folders or fetched texts that losses are measured on",
+            Self::Out => "the folder of the results, from which a stopped run goes on",
+        }
+    }
+
     /// Whether its value can be typed; those of the others are chosen.
     pub fn is_typed(self) -> bool {
         !matches!(self, Self::Suite | Self::Task | Self::Question)

@@ -10,7 +10,7 @@ pub const TABLE: &[KeyBinding] = &[
     (C::FindNext, "n", "lost", "next sample that a mask lost"),
     (C::FindPrev, "N", "", "lost sample before"),
     (C::Open, "o", "A/B", "decode the selected lost sample side by side"),
-    (C::EditField, "enter i", "set", "type the value of the selected field, or take the next"),
+    (C::EditField, "enter", "set", "type the value of the selected field, or take the next"),
     (C::Less, "[ left h", "change", "smaller value"),
     (C::More, "] right l", "", "larger value"),
     (C::Up, "up k", "field", "field above"),

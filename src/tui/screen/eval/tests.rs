@@ -173,12 +173,13 @@ fn the_form_is_set_by_keys_and_ordered_as_set() {
         letters(&mut state, keys);
         letters(&mut state, "j");
     }
-    letters(&mut state, "i");
+    key(&mut state, KeyCode::Enter);
     assert_eq!(state.context(), KeyContext::List, "a path is typed");
     // Letters are text now, whatever they do elsewhere.
     letters(&mut state, "a.txt, sx9");
     key(&mut state, KeyCode::Enter);
-    letters(&mut state, "Gi");
+    letters(&mut state, "G");
+    key(&mut state, KeyCode::Enter);
     letters(&mut state, "out");
     key(&mut state, KeyCode::Enter);
     let effects = act(&mut state, Command::Evaluate);

@@ -12,9 +12,9 @@ use crate::tui::app::action::Command;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::side;
 use crate::tui::app::state::State;
-use crate::tui::app::text_lines::wrap;
 use crate::tui::color::{Role, Shade};
-use crate::tui::paint::{fitted, put};
+use crate::tui::fitting::{fitted, tail};
+use crate::tui::paint::put;
 use crate::tui::screen::Screen;
 use crate::tui::screen::eval::layout;
 use crate::tui::screen::eval::results::rows;
@@ -81,12 +81,6 @@ fn form(state: &State, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// The last characters of a text.
-fn tail(text: &str, width: usize) -> String {
-    let skip = text.chars().count().saturating_sub(width);
-    text.chars().skip(skip).collect()
-}
-
 /// A duration in minutes and seconds, and in hours where it takes any.
 fn time(seconds: f64) -> String {
     let seconds = seconds.round() as u64;
@@ -119,7 +113,7 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
     if eval.part == EvalPart::Idle {
         pane.title(&words, "");
         pane.note("nothing is evaluated yet");
-        meanings(state, &mut pane);
+        side::meanings(state, &WORDS, &mut pane);
         side::tail(state, &mut pane);
         return;
     }
@@ -140,7 +134,7 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
         pane.row("left", left);
     }
     if !eval.newest.is_empty() {
-        pane.row("newest", eval.newest.clone());
+        pane.rows("newest", &eval.newest);
     }
     if let Some(figures) = &eval.figures {
         let control = &figures.control;
@@ -159,7 +153,7 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
             }
         }
     }
-    meanings(state, &mut pane);
+    side::meanings(state, &WORDS, &mut pane);
     side::tail(state, &mut pane);
 }
 
@@ -171,25 +165,6 @@ const WORDS: [(&str, &str); 5] = [
     ("depth", "where in the prompt the answer is hidden; a column is a fifth of it"),
     ("control", "dense beside itself: what differs there is no loss"),
 ];
-
-/// What the words of the tables mean, where there is room for all of them.
-fn meanings(state: &State, pane: &mut Pane<'_>) {
-    let theme = &state.theme;
-    let width = usize::from(pane.area.width);
-    let lines: Vec<Line<'static>> = (WORDS.iter())
-        .flat_map(|(word, meaning)| {
-            let meaning = format!(" {meaning}");
-            let pieces =
-                [(*word, theme.style(Role::Text)), (meaning.as_str(), theme.style(Role::Dim))];
-            wrap(pieces.into_iter(), width, 4_000)
-        })
-        .collect();
-    if usize::from(pane.area.height) < lines.len() + 2 {
-        return;
-    }
-    pane.title("words", "");
-    lines.into_iter().for_each(|line| pane.line(line));
-}
 
 /// Columns of a fifth of the depth, and of the labels before them.
 const FIFTH: u16 = 6;
@@ -271,7 +246,7 @@ fn table(state: &State, area: Rect, buffer: &mut Buffer) {
     };
     pane.title("score of dense's · lost, won", &note);
     let masks = eval.figures.as_ref().map_or(0, |figures| figures.run.masks.len());
-    let name_width = if area.width >= 64 { 16 } else { 14 };
+    let name_width = if area.width >= 48 { 16 } else { 14 };
     let room = usize::from(area.width).saturating_sub(name_width + 8);
     for row in &rows[start..end] {
         let name = fitted(row.name.clone(), name_width);

@@ -13,7 +13,8 @@ use crate::tui::app::state::State;
 use crate::tui::app::table::{Metric, Table};
 use crate::tui::app::widths;
 use crate::tui::color::{ColorDepth, Role};
-use crate::tui::paint::{fitted, number, placeholder, put, wavelength};
+use crate::tui::fitting::{best, facts};
+use crate::tui::paint::{number, placeholder, put, wavelength};
 use crate::tui::screen::Screen;
 use crate::tui::screen::head::layout::{HEAD_LABEL, HeadChart};
 use crate::tui::screen::head::{attention, layout};
@@ -23,20 +24,14 @@ use crate::tui::widget::{Bar, columns};
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let Some(model) = &state.model else { return placeholder(state, area, buffer) };
     if state.screens.head.is_open() && state.screen == Screen::Head {
-        put(buffer, area, 0, 0, shortened(title(state, model), area.width));
+        put(buffer, area, 0, 0, title(state, model, area.width));
         return attention::render(state, model, area, buffer);
     }
     let chart = layout::head_chart(state, area, model.shape());
-    put(buffer, area, 0, 0, shortened(title(state, model), area.width));
+    put(buffer, area, 0, 0, title(state, model, area.width));
     match head_metric(state, model) {
         Some((metric, table)) => {
-            put(
-                buffer,
-                area,
-                1,
-                1,
-                shortened(subtitle(state, metric), area.width.saturating_sub(1)),
-            );
+            put(buffer, area, 1, 1, subtitle(state, metric, area.width.saturating_sub(2)));
             // The bars have this head's own scale: heads differ by orders of magnitude.
             if let Some(own) = table.of_head(state.at.layer, state.at.head) {
                 bars(state, model, metric, &own, &chart, buffer);
@@ -61,21 +56,6 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     cursor(state, model, &chart, area, buffer);
 }
 
-/// The line without the parts at its end that do not fit: a word that is cut says nothing.
-fn shortened(mut line: Line<'static>, width: u16) -> Line<'static> {
-    while line.width() > usize::from(width) {
-        let Some(mut last) = line.spans.pop() else { break };
-        let before = line.width();
-        let room = usize::from(width).saturating_sub(before);
-        if room > 3 {
-            last.content = fitted(last.content.into_owned(), room).into();
-            line.spans.push(last);
-            break;
-        }
-    }
-    line
-}
-
 /// Breadcrumbs of the selected place.
 pub fn crumbs(state: &State) -> Vec<String> {
     let at = state.at;
@@ -87,51 +67,75 @@ pub fn file_stem(state: &State) -> String {
     format!("l{}h{}", state.at.layer, state.at.head)
 }
 
-fn title(state: &State, model: &ModelView) -> Line<'static> {
+fn title(state: &State, model: &ModelView, width: u16) -> Line<'static> {
     let (layer, head, group) = (state.at.layer, state.at.head, model.group());
     let kept = model.kept(layer, head);
     let serves = match group {
-        1 => format!("serves query head {head}"),
-        _ => format!("serves query heads {}–{}", head * group, (head + 1) * group - 1),
+        1 => vec![format!("serves query head {head}"), format!("q {head}")],
+        _ => {
+            let heads = format!("{}–{}", head * group, (head + 1) * group - 1);
+            vec![format!("serves query heads {heads}"), format!("q {heads}")]
+        }
     };
     let keeps = match kept {
-        0 => "dropped: its middle is not stored at all".to_owned(),
+        0 => vec!["dropped: nothing of its middle is stored".to_owned(), "dropped".to_owned()],
         _ if model.widths.is_some() => {
             let plan = model.plan();
             let k = WidthCounts::of(plan.k(layer, head));
-            format!("K bits {k} · V {} bits", plan.v(layer, head))
+            vec![format!("K bits {k} · V {} bits", plan.v(layer, head))]
         }
-        kept => format!("keeps {kept} of {} channels", model.shape().head_dim),
+        kept => vec![
+            format!("keeps {kept} of {} channels", model.shape().head_dim),
+            format!("keeps {kept}/{}", model.shape().head_dim),
+        ],
     };
-    let mut spans = vec![
-        Span::styled(format!(" L{layer} · h{head}  "), state.theme.style(Role::Title)),
-        Span::styled(format!("{keeps} · {serves}"), state.theme.style(Role::Dim)),
-    ];
+    let mut marks = Vec::new();
     if let Some(draft) = state.screens.tune.as_ref().map(|tuning| tuning.draft()) {
         if draft.is_locked(model.shape(), layer, head) {
-            spans.push(Span::styled(" · ■ locked", state.theme.style(Role::Warn)));
+            marks.push(Span::styled(" · ■ locked", state.theme.style(Role::Warn)));
         }
         let edited = draft.pinned(model.shape(), layer, head);
         if edited > 0 {
             let style = state.theme.style(Role::Warn).add_modifier(Modifier::UNDERLINED);
-            spans.extend([Span::raw(" · "), Span::styled(format!("{edited} edited"), style)]);
+            marks.extend([Span::raw(" · "), Span::styled(format!("{edited} edited"), style)]);
         }
     }
+    let place = format!(" L{layer} · h{head}  ");
+    let taken = place.chars().count() + Line::from(marks.clone()).width();
+    let about = facts(&[keeps, serves], usize::from(width).saturating_sub(taken));
+    let mut spans = vec![
+        Span::styled(place, state.theme.style(Role::Title)),
+        Span::styled(about, state.theme.style(Role::Dim)),
+    ];
+    spans.extend(marks);
     Line::from(spans)
 }
 
-fn subtitle(state: &State, metric: Metric) -> Line<'static> {
+/// The legend of the bars, and what they show in as many words as fit.
+fn subtitle(state: &State, metric: Metric, width: u16) -> Line<'static> {
     let theme = &state.theme;
     let scale = state.scales[metric as usize].name();
     let dim = theme.style(Role::Dim);
+    let [long, short] =
+        [[" channel i  ", " partner  ", " pruned   "], [" i ", " partner ", " pruned  "]];
+    let shown = [
+        format!("{} ({scale}): {}", metric.name(), metric.unit()),
+        format!("{} ({scale})", metric.name()),
+    ];
+    // Each legend has three signs.
+    let taken = |legend: &[&str; 3]| 3 + legend.concat().chars().count();
+    let room = |legend: &[&str; 3]| usize::from(width).saturating_sub(taken(legend));
+    let legend = if shown[0].chars().count() <= room(&long) { long } else { short };
+    let shown = best(room(&legend), shown);
+    let [own, partner, dropped] = legend;
     let pruned_mark = if theme.depth <= ColorDepth::None { "░" } else { "█" };
     Line::from(vec![
         Span::styled("█", theme.style(Role::Keys)),
-        Span::styled(" channel i  ", dim),
+        Span::styled(own, dim),
         Span::styled("█", theme.style(Role::Partner)),
-        Span::styled(" partner  ", dim),
+        Span::styled(partner, dim),
         Span::styled(pruned_mark, pruned(state)),
-        Span::styled(format!(" pruned   {} ({scale}): {}", metric.name(), metric.unit()), dim),
+        Span::styled(format!("{dropped}{shown}"), dim),
     ])
 }
 

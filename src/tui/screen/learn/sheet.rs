@@ -6,6 +6,24 @@ use crate::learn::train::Update;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
 use crate::tui::export::Sheet;
+use crate::tui::screen::learn::view::roughly;
+
+/// The selected field with its value.
+pub fn copied(state: &State) -> Option<String> {
+    let learning = &state.screens.learn;
+    Some(format!("{} {}", learning.field.name(), learning.form.value(learning.field).0))
+}
+
+/// The selected field in words.
+pub fn explained(state: &State) -> Option<String> {
+    let learning = &state.screens.learn;
+    let (field, (value, meaning)) = (learning.field, learning.form.value(learning.field));
+    let shown = format!("{value} {meaning}");
+    let time = learning.estimate.as_ref().map_or(String::new(), |(estimate, _)| {
+        format!(" A run of this form takes about {} here.", roughly(estimate.total()))
+    });
+    Some(format!("{} is {}: {}.{time}", field.name(), shown.trim_end(), field.about()))
+}
 
 /// One row per update of the current learning run.
 pub fn sheet(state: &State, _: &ModelView) -> Sheet {

@@ -70,6 +70,27 @@ impl Field {
         matches!(self, Self::Haystack | Self::Out)
     }
 
+    /// What it does, for `i`.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Haystack => {
+                "the text in which the facts that are asked for are hidden: files and folders, separated by commas"
+            }
+            Self::Sparsity => "the share of K channels that the mask drops in the middle tokens",
+            Self::Align => "kept channels of a head come in multiples of this",
+            Self::Context => "the longest prompt to learn from; the shortest has a quarter of it",
+            Self::Pool => "how many prompts are prefilled once and then learned from",
+            Self::Steps => {
+                "updates of stage 1; without a number of its own it follows from the sparsity"
+            }
+            Self::Seed => "decides the prompts and their order: the same seed learns the same mask",
+            Self::Check => {
+                "prompts of seven questions each, on text that was not learned from, for the verdict; none, no verdict"
+            }
+            Self::Out => "the file that the mask is written to",
+        }
+    }
+
     /// The field `by` rows further down.
     pub fn moved(self, by: isize) -> Self {
         let at = Self::ALL.iter().position(|field| *field == self).unwrap_or(0);

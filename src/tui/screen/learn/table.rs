@@ -14,7 +14,7 @@ pub const TABLE: &[KeyBinding] = &[
         "apply",
         "decode with the learned mask from the next token on, and tune from it",
     ),
-    (C::EditField, "enter i", "type", "type the value of the selected field"),
+    (C::EditField, "enter", "type", "type the value of the selected field"),
     (C::Less, "[ left h", "change", "smaller value"),
     (C::More, "] right l", "", "larger value"),
     (C::Up, "up k", "field", "field above"),

@@ -75,7 +75,7 @@ fn the_form_is_set_by_keys_and_ordered_as_set() {
         press(&mut state, keys);
     }
     press(&mut state, "G");
-    press(&mut state, "i");
+    key(&mut state, KeyCode::Enter);
     (0..40).for_each(|_| drop(key(&mut state, KeyCode::Backspace)));
     press(&mut state, "m/a.safetensors");
     key(&mut state, KeyCode::Enter);
@@ -115,7 +115,7 @@ fn every_value_stays_within_what_can_be_learned() {
     }
     // Leaving a typed field keeps its value.
     state.screens.learn.field = Field::Out;
-    press(&mut state, "i");
+    key(&mut state, KeyCode::Enter);
     press(&mut state, "zzz");
     key(&mut state, KeyCode::Esc);
     assert_eq!(
@@ -123,7 +123,7 @@ fn every_value_stays_within_what_can_be_learned() {
         ("learned.safetensors", Screen::Learn)
     );
     state.screens.learn.field = Field::Seed;
-    press(&mut state, "i");
+    key(&mut state, KeyCode::Enter);
     assert!(state.screens.learn.typing.is_some(), "numbers are typed too");
     key(&mut state, KeyCode::Esc);
 }

@@ -11,11 +11,13 @@ use crate::learn::train::Stage;
 use crate::learn::worker::Done;
 use crate::mask::{ChannelMask, Importance, Rule, bytes};
 use crate::numbers::{self, count};
+use crate::printable::wrapped;
 use crate::tui::app::action::Command;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::side;
 use crate::tui::app::state::State;
 use crate::tui::color::{Role, Shade};
+use crate::tui::fitting::{best, tail};
 use crate::tui::paint::put;
 use crate::tui::screen::Screen;
 use crate::tui::screen::learn::layout;
@@ -89,12 +91,6 @@ fn form(state: &State, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// The last characters of a text.
-fn tail(text: &str, width: usize) -> String {
-    let skip = text.chars().count().saturating_sub(width);
-    text.chars().skip(skip).collect()
-}
-
 /// Stage, time left, and the figures of the last update.
 fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
@@ -105,12 +101,13 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
         pane.title(&words, "");
         pane.note("nothing is learned yet");
         estimate(state, &mut pane);
+        side::meanings(state, &WORDS, &mut pane);
         side::tail(state, &mut pane);
         return;
     }
     pane.title(&words, &time(learning.seconds(state.now_ms)));
-    if let LearningPart::Failed(sentence) = &learning.part {
-        wrapped(sentence, &mut pane, theme.style(Role::Bad));
+    if let LearningPart::Failed(reason) = &learning.part {
+        sentence(reason, &mut pane, theme.style(Role::Bad));
     }
     let settings = learning.order.as_ref().map(|order| &order.settings);
     if learning.runs()
@@ -145,20 +142,15 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
             format!("{:.1} %, target {:.0} %", update.kept * 100.0, (1.0 - target) * 100.0),
         );
     }
-    if let Some((cut, best)) = learning.validated {
-        pane.row("validated", format!("cut {cut:.4}, kept {best:.4}"));
+    if let Some((cut, kept)) = learning.validated {
+        let forms = [format!("cut {cut:.4}, kept {kept:.4}"), format!("{cut:.4}, kept {kept:.4}")];
+        pane.row("validated", best(pane.room(), forms));
     }
     if let Some(mask) = &learning.cut {
         let saved = bytes::savings(mask, None);
-        pane.row(
-            "saves",
-            format!(
-                "K {:.0} % V {:.0} % K+V {:.0} %",
-                saved.k * 100.0,
-                saved.v * 100.0,
-                saved.kv * 100.0
-            ),
-        );
+        let [k, v, kv] = [saved.k, saved.v, saved.kv].map(|share| format!("{:.0}", share * 100.0));
+        let forms = [format!("K {k} % V {v} % K+V {kv} %"), format!("K {k} V {v} K+V {kv} %")];
+        pane.row("saves", best(pane.room(), forms));
     }
     for (task, dense) in &learning.dense {
         pane.row("dense", format!("{} {} of {}", task_words(*task), dense.right, dense.asked));
@@ -171,13 +163,27 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
     if learning.dropped > 0 {
         pane.note(format!("{} progress notices dropped", count(learning.dropped as usize)));
     }
+    side::meanings(state, &WORDS, &mut pane);
+    side::tail(state, &mut pane);
 }
+
+/// The words of the progress and of the curves.
+const WORDS: [(&str, &str); 5] = [
+    ("factor", "of a channel, 0 to 1: how much of it attention sees while it is learned"),
+    ("distill", "mean squared difference of the model's last states, factors against exact"),
+    ("reg", "what large factors cost: it presses them down until distill grows"),
+    ("cut keeps", "the share of K channels that the target would keep now"),
+    (
+        "validated",
+        "distill on held-out prompts: of the importance cut at the target, and of the mask",
+    ),
+];
 
 /// About what a run of the form takes on this machine.
 fn estimate(state: &State, pane: &mut Pane<'_>) {
     let Some((estimate, free)) = &state.screens.learn.estimate else {
         if !state.replay {
-            pane.note("an estimate comes with decode steps");
+            pane.note("an estimate comes with decoding");
         }
         return;
     };
@@ -200,7 +206,7 @@ fn estimate(state: &State, pane: &mut Pane<'_>) {
     pane.row("memory", memory);
     if free.is_some_and(|free| free < estimate.bytes) {
         let words = "more than is free: a shorter context or a smaller pool needs less";
-        wrapped(words, pane, state.theme.style(Role::Bad));
+        sentence(words, pane, state.theme.style(Role::Bad));
     }
 }
 
@@ -208,9 +214,13 @@ fn estimate(state: &State, pane: &mut Pane<'_>) {
 fn ending(state: &State, done: &Done, pane: &mut Pane<'_>) {
     let theme = &state.theme;
     if let Some(verdict) = &done.verdict {
-        let role = if verdict.ship { Role::Good } else { Role::Bad };
+        let role = match (verdict.ship, verdict.has_evidence) {
+            (true, _) => Role::Good,
+            (false, true) => Role::Bad,
+            (false, false) => Role::Warn,
+        };
         pane.line(Line::styled(verdict.word().to_owned(), theme.style(role)));
-        wrapped(&verdict.reason, pane, theme.style(Role::Dim));
+        sentence(&verdict.reason, pane, theme.style(Role::Dim));
     } else {
         pane.note("no check was made, so there is no verdict");
     }
@@ -252,7 +262,7 @@ fn time(seconds: f64) -> String {
 }
 
 /// A duration as one says it of an estimate: 40 s, 7 min, 1 h 30 min.
-fn roughly(seconds: f64) -> String {
+pub(super) fn roughly(seconds: f64) -> String {
     let minutes = (seconds / 60.0).round() as u64;
     match seconds {
         ..100.0 => format!("{:.0} s", (seconds / 5.0).ceil() * 5.0),
@@ -261,18 +271,11 @@ fn roughly(seconds: f64) -> String {
     }
 }
 
-/// A sentence wrapped over as many lines as it needs.
-fn wrapped(sentence: &str, pane: &mut Pane<'_>, style: ratatui::style::Style) {
-    let width = usize::from(pane.area.width).max(1);
-    let mut line = String::new();
-    for word in sentence.split(' ') {
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
-            pane.line(Line::styled(std::mem::take(&mut line), style));
-        }
-        line.push_str(if line.is_empty() { "" } else { " " });
-        line.push_str(word);
+/// A sentence over as many lines as it needs.
+fn sentence(text: &str, pane: &mut Pane<'_>, style: ratatui::style::Style) {
+    for line in wrapped(text, usize::from(pane.area.width)) {
+        pane.line(Line::styled(line, style));
     }
-    pane.line(Line::styled(line, style));
 }
 
 /// Importance as the map shows it: a row per layer, a strip per head, dropped heads marked with

@@ -211,3 +211,28 @@ fn a_mark_is_jumped_to_and_swapped() {
     act(&mut state, Command::Jump);
     assert_eq!(state.at.layer, 1);
 }
+
+/// Rows of two layers once hid five of seven dropped heads.
+#[test]
+fn every_dropped_head_has_its_mark_where_layers_share_rows() {
+    for shape in [LARGE, Shape { layers: 30, kv_heads: 3, head_dim: 64 }] {
+        let mut state = session(shape, ColorDepth::True);
+        state.size = (80, 24);
+        let frame = draw(&state);
+        let grid = layout::grid(&state, areas::areas(&state).main, shape);
+        assert!(grid.lines.iter().any(|line| line.len() > 1), "{shape}: no row is shared");
+        let model = state.model.as_ref().unwrap();
+        let mut seen = 0;
+        for layer in 0..shape.layers {
+            for head in (0..shape.kv_heads).filter(|&head| model.kept(layer, head) == 0) {
+                let strip = grid.strip_of(layer, head).expect("all layers are shown");
+                let mut cells = (strip.left()..strip.right())
+                    .flat_map(|x| (strip.top()..strip.bottom()).map(move |y| (x, y)));
+                let is_mark = |at| ["×", "ˣ", "ₓ"].contains(&frame[at].symbol());
+                assert!(cells.any(is_mark), "{shape}: layer {layer}, head {head}");
+                seen += 1;
+            }
+        }
+        assert!(seen > 5, "{shape}: {seen}");
+    }
+}

@@ -13,8 +13,9 @@ use crate::tui::app::state::State;
 use crate::tui::app::strips::LABEL;
 use crate::tui::app::widths::letter;
 use crate::tui::color::Role;
+use crate::tui::fitting::{best, facts};
 use crate::tui::graphics;
-use crate::tui::paint::{fitted, placeholder, put};
+use crate::tui::paint::{placeholder, put};
 use crate::tui::screen::head;
 use crate::tui::screen::map::layout::Grid;
 use crate::tui::screen::map::state::Level;
@@ -52,7 +53,10 @@ pub fn at_work(state: &State, pane: &mut Pane<'_>) {
     }
     let label = model.info.mask.as_ref().map_or("dense", |mask| mask.label.as_str());
     let room = usize::from(pane.area.width).saturating_sub(12);
-    pane.title("at work", &fitted(format!("{label} {}", model.stored(true)), room));
+    // The name alone is in the header as well.
+    let forms =
+        [format!("{label} {}", model.stored(true)), model.stored(true), model.stored(false)];
+    pane.title("at work", &best(room, forms));
     let area = pane.area;
     all_layers(state, area, pane.buffer);
     layer_bars(state, area, pane.buffer);
@@ -77,7 +81,7 @@ fn layer_bars(state: &State, area: Rect, buffer: &mut Buffer) {
     }
     let dim = state.theme.style(Role::Dim);
     let head = Rect { x, y: area.y, width: wide, height: 1 };
-    put(buffer, head, 0, 0, Line::styled(fitted("kept, by layer".to_owned(), wide.into()), dim));
+    put(buffer, head, 0, 0, Line::styled("kept, by layer", dim));
     for layers in &grid.lines {
         let Some(strip) = grid.strip_of(layers.start, last) else { continue };
         let heads = layers.clone().flat_map(|layer| (0..shape.kv_heads).map(move |h| (layer, h)));
@@ -260,12 +264,10 @@ fn head_labels(state: &State, grid: &Grid, buffer: &mut Buffer) {
         let style =
             if selected { state.theme.style(Role::Accent) } else { state.theme.style(Role::Dim) };
         let group = state.model.as_ref().map_or(1, |model| model.group());
-        let mut text = format!("h{head}");
-        // The query heads that read it, where there is space.
-        let long = format!("h{head}  q {}–{}", head * group, (head + 1) * group - 1);
-        if usize::from(grid.strip) >= long.chars().count() && group > 1 {
-            text = long;
-        }
+        // The query heads that read it where there is space, and no name that is cut.
+        let queries = format!("h{head}  q {}–{}", head * group, (head + 1) * group - 1);
+        let forms = [queries, format!("h{head}"), head.to_string(), String::new()];
+        let text = best(usize::from(grid.strip), forms.into_iter().skip(usize::from(group == 1)));
         let room = Rect { x, width: grid.strip, ..grid.labels };
         put(buffer, room, 0, 0, Line::styled(text, style));
     }
@@ -293,25 +295,27 @@ fn brackets(state: &State, grid: &Grid, buffer: &mut Buffer) {
 /// The axis below the strips: wavelengths under the selected one.
 fn axis(state: &State, grid: &Grid, area: Rect, buffer: &mut Buffer) {
     let y = area.height.saturating_sub(1);
-    let fold = grid.shape.pairs().div_ceil(usize::from(grid.strip).max(1));
-    let each = match fold {
-        0 | 1 => String::new(),
-        fold => format!(" · {fold} pairs a column"),
-    };
+    let mut said = vec![vec!["fast ← frequency → slow".to_owned(), "fast → slow".to_owned()]];
     let layers = grid.layers();
+    if layers.len() < grid.shape.layers {
+        let shown = format!("{}–{} of {}", layers.start, layers.end - 1, grid.shape.layers);
+        said.push(vec![format!("layers {shown}"), format!("L {shown}")]);
+    }
     let shared = grid.lines.iter().filter(|line| line.len() > 1).count();
-    let halves = match shared {
-        0 => "top: channel i, bottom: partner".to_owned(),
-        all if all == grid.lines.len() => "two layers a row, ˣ ₓ one dropped".to_owned(),
-        some => format!("{some} rows of two layers, ˣ ₓ one dropped"),
-    };
-    let scrolled = match layers.len() < grid.shape.layers {
-        true => {
-            format!(" · layers {}–{} of {}", layers.start, layers.end - 1, grid.shape.layers)
+    said.push(match shared {
+        0 => vec!["top: channel i, bottom: partner".to_owned(), "top i, bottom partner".to_owned()],
+        all if all == grid.lines.len() => {
+            vec!["two layers a row, ˣ ₓ one dropped".to_owned(), "two layers a row".to_owned()]
         }
-        false => String::new(),
-    };
-    let text = format!("fast ← frequency → slow · {halves}{each}{scrolled}");
-    let text = fitted(text, usize::from(area.width.saturating_sub(LABEL)));
+        some => vec![
+            format!("{some} rows of two layers, ˣ ₓ one dropped"),
+            format!("{some} rows of two layers"),
+        ],
+    });
+    match grid.shape.pairs().div_ceil(usize::from(grid.strip).max(1)) {
+        0 | 1 => {}
+        fold => said.push(vec![format!("{fold} pairs a column")]),
+    }
+    let text = facts(&said, usize::from(area.width.saturating_sub(LABEL)));
     put(buffer, area, LABEL, y, Line::styled(text, state.theme.style(Role::Dim)));
 }

@@ -12,6 +12,7 @@ use crate::tui::app::model::ModelView;
 use crate::tui::app::run::{Phase, RunView};
 use crate::tui::app::state::{Gauge, State};
 use crate::tui::color::Role;
+use crate::tui::fitting::best;
 use crate::tui::paint::put;
 use crate::tui::widget::meter;
 use crate::tui::widget::pane::Pane;
@@ -89,18 +90,16 @@ pub fn render(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     let Some(now) = reached(&state.run, dense, machine) else { return };
     bar(state, pane, now.share);
     pane.row("this step", format!("{:.1} GB/s · {:.0} %", now.gbps, 100.0 * now.share));
-    pane.row(
-        "reads",
-        format!(
-            "{} weights + {} K/V",
-            numbers::bytes(machine.weights),
-            numbers::bytes(state.run.kv.total() as u64)
-        ),
-    );
+    let weights = numbers::bytes(machine.weights);
+    let kv = numbers::bytes(state.run.kv.total() as u64);
+    let forms = [format!("{weights} weights + {kv} K/V"), format!("{weights} + {kv} K/V")];
+    pane.row("reads", best(pane.room(), forms));
     if now.share > 1.0 {
         pane.note("above 100 %: what it reads stays in the processor's caches");
     }
-    pane.row("ceiling", format!("{} for these bytes, computed", rate(now.ceiling)));
+    let ceiling = rate(now.ceiling);
+    let forms = [format!("{ceiling} for these bytes, computed"), format!("{ceiling}, computed")];
+    pane.row("ceiling", best(pane.room(), forms));
     if model.is_masked() {
         pane.row("dense", format!("{} at most", rate(now.dense_ceiling)));
     }

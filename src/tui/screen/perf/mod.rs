@@ -27,7 +27,7 @@ pub const SCREEN: ScreenParts = ScreenParts {
     render: view::render,
     side: None,
     crumbs: None,
-    explain: |_| None,
+    explain: sheet::explained,
     copy: |_| None,
     sheet: sheet::sheet,
     file_stem: None,

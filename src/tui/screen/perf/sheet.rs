@@ -2,10 +2,31 @@
 
 use serde_json::json;
 
+use crate::numbers::{self, count, rate};
 use crate::tui::app::model::ModelView;
 use crate::tui::app::run::Step;
-use crate::tui::app::state::State;
+use crate::tui::app::state::{Gauge, State};
 use crate::tui::export::Sheet;
+use crate::tui::screen::perf::gauge;
+
+/// What the cache takes and what a step reads, in two sentences.
+pub fn explained(state: &State) -> Option<String> {
+    let model = state.model.as_ref()?;
+    let (now, cached) = (state.run.kv.total() as u64, state.run.cached);
+    let dense = model.bytes_at(cached).1.total();
+    let (stored, whole) = (numbers::bytes(now), numbers::bytes(dense as u64));
+    let memory = format!("The cache of {} tokens takes {stored} of {whole} dense.", count(cached));
+    let Gauge::Known(machine) = &state.bandwidth else { return Some(memory) };
+    let Some(reached) = gauge::reached(&state.run, dense, machine) else { return Some(memory) };
+    Some(format!(
+        "{memory} A step reads the weights and that cache once, {} in all; it reaches {:.1} of the {:.1} GB/s that this machine reads, which is {:.0} % of the ceiling of {}.",
+        numbers::bytes(reached.bytes as u64),
+        reached.gbps,
+        machine.gbps,
+        100.0 * reached.share,
+        rate(reached.ceiling)
+    ))
+}
 
 /// One row per decode step.
 pub fn sheet(state: &State, _: &ModelView) -> Sheet {

@@ -11,6 +11,7 @@ use crate::tui::app::run::Step;
 use crate::tui::app::state::State;
 use crate::tui::app::{side, strips};
 use crate::tui::color::Role;
+use crate::tui::fitting::best;
 use crate::tui::paint::{placeholder, put};
 use crate::tui::screen::perf::{gauge, layout};
 use crate::tui::widget::pane::Pane;
@@ -55,10 +56,10 @@ fn allocator(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
             format!("{} of {} in use", numbers::bytes(device.used), numbers::bytes(device.total)),
         );
     }
-    pane.row(
-        "weights",
-        format!("{} {}", numbers::bytes(model.info.weight_bytes), model.info.dtype),
-    );
+    let weights = numbers::bytes(model.info.weight_bytes);
+    let kinds = model.info.dtype.split(" + ").count();
+    let forms = [format!("{weights} {}", model.info.dtype), format!("{weights}, {kinds} types")];
+    pane.row("weights", best(pane.room(), forms));
 }
 
 /// What the formula gives for longer contexts.

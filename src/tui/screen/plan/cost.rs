@@ -7,8 +7,8 @@ use crate::capacity::{CapacityReport, Scenario, price, usd};
 use crate::numbers::count;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
+use crate::tui::fitting::best;
 use crate::tui::paint::put;
-use crate::tui::screen::plan::outcome::best;
 use crate::tui::widget::Chart;
 use crate::tui::widget::pane::Pane;
 

@@ -1,13 +1,15 @@
 //! The answers: size, fit and speed, which settings fit, and what is assumed.
 
 use ratatui::text::{Line, Span};
+use serde_json::Value;
 
 use crate::capacity::{CapacityReport, CapacityRequest, GpuMemory, KvStore, PLAIN, plain};
 use crate::numbers::{bytes, count, percent};
 use crate::printable::wrapped;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
-use crate::tui::paint::put;
+use crate::tui::fitting::best;
+use crate::tui::paint::{number, put};
 use crate::tui::widget::meter;
 use crate::tui::widget::pane::Pane;
 
@@ -28,12 +30,6 @@ fn bar(state: &State, pane: &mut Pane<'_>, label: &str, size: u64, whole: u64, r
         0,
         Line::styled(text, theme.style(Role::Text)),
     );
-}
-
-/// The first of these texts that fits, or the last.
-pub(super) fn best<const N: usize>(room: usize, texts: [String; N]) -> String {
-    let fits = |text: &&String| text.chars().count() <= room;
-    texts.iter().find(fits).or(texts.last()).cloned().unwrap_or_default()
 }
 
 /// "15 dense, 27 stored"
@@ -62,7 +58,9 @@ pub(super) fn answers(state: &State, report: &CapacityReport, pane: &mut Pane<'_
     }
     pane.title("decode step", row.label.word());
     let ms = |ms: Option<f64>, unit: &str| {
-        ms.map_or_else(|| "does not fit".to_owned(), |ms| format!("{ms:.1}{unit}"))
+        // Of a small model a step takes less than a tenth of a millisecond.
+        let words = |ms: f64| if ms < 1.0 { number(ms as f32) } else { format!("{ms:.1}") };
+        ms.map_or_else(|| "does not fit".to_owned(), |ms| format!("{}{unit}", words(ms)))
     };
     let gain = match (row.step_ms_dense, row.step_ms) {
         (Some(dense), Some(stored)) => format!(" ({:.2}×)", dense / stored),
@@ -154,21 +152,39 @@ pub(super) fn assumed(report: &CapacityReport, pane: &mut Pane<'_>) {
     let notes = ["kscope plan --assume NAME=VALUE changes it", "--assume NAME=VALUE"];
     let room = usize::from(pane.area.width).saturating_sub("assumed".len() + 3);
     pane.title("assumed", &best(room, notes.map(str::to_owned)));
-    // Two rows each where there is room for that.
-    let is_roomy = usize::from(pane.area.height) >= 2 * report.assumptions.len();
-    for row in &report.assumptions {
-        let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+    let about = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+    let value = |row: &Value| {
         let value = row["value"].as_f64().unwrap_or_default();
-        let words = format!("{} {}: {}", plain(value), text("unit"), text("about"));
-        let lines = wrapped(&words, usize::from(pane.area.width).saturating_sub(NAME));
-        match is_roomy {
-            true => {
-                for (index, line) in lines.into_iter().enumerate() {
-                    let name = if index == 0 { text("name") } else { String::new() };
-                    pane.row(&format!("{name:<NAME$}"), line);
-                }
+        format!("{} {}", plain(value), about(row, "unit"))
+    };
+    let width = usize::from(pane.area.width);
+    let rows: Vec<(String, String)> = (report.assumptions.iter())
+        .map(|row| {
+            let name = format!("{:<NAME$}", about(row, "name"));
+            (name, format!("{}: {}", value(row), about(row, "about")))
+        })
+        .collect();
+    let tall: usize =
+        rows.iter().map(|(_, words)| wrapped(words, width.saturating_sub(NAME)).len()).sum();
+    if tall <= usize::from(pane.area.height) {
+        return rows.iter().for_each(|(name, words)| pane.rows(name, words));
+    }
+    // The values alone, as running text.
+    let mut lines = vec![String::new()];
+    for row in &report.assumptions {
+        let part = format!("{} {}", about(row, "name"), value(row));
+        let last = lines.last_mut().expect("there is one");
+        match last.is_empty() {
+            true => last.push_str(&part),
+            false if last.chars().count() + 3 + part.chars().count() <= width => {
+                last.push_str(&format!(" · {part}"));
             }
-            false => pane.row(&format!("{:<NAME$}", text("name")), words),
+            false => lines.push(part),
         }
+    }
+    let shown = usize::from(pane.area.height).min(lines.len());
+    for (index, line) in lines[..shown].iter().enumerate() {
+        let is_cut = index + 1 == shown && shown < lines.len();
+        pane.note(if is_cut { format!("{line} · and others") } else { line.clone() });
     }
 }

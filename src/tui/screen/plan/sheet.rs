@@ -3,9 +3,31 @@
 use serde_json::{Value, json};
 
 use crate::capacity;
+use crate::numbers::bytes;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
 use crate::tui::export::Sheet;
+
+/// The selected knob with its value.
+pub fn copied(state: &State) -> Option<String> {
+    let (planning, model) = (&state.screens.plan, state.model.as_ref()?);
+    Some(format!("{} {}", planning.knob.name(), planning.value(planning.knob, model, usize::MAX)))
+}
+
+/// The selected knob in words, and what all of them come to.
+pub fn explained(state: &State) -> Option<String> {
+    let (planning, model) = (&state.screens.plan, state.model.as_ref()?);
+    let knob = planning.knob;
+    let value = planning.value(knob, model, usize::MAX);
+    let own = format!("{} is {value}: {}.", knob.name(), knob.about());
+    let report = planning.request(model).and_then(|request| capacity::plan(&request)).ok();
+    let row = report.as_ref().and_then(|report| report.rows.first());
+    Some(row.map_or(own.clone(), |row| {
+        let (dense, stored) = (bytes(row.kv_bytes_dense), bytes(row.kv_bytes));
+        let fits = if row.fits { "fits" } else { "does not fit" };
+        format!("{own} With all knobs as they are, K/V take {stored} of {dense} dense, and that {fits} {}.", row.gpu)
+    }))
+}
 
 /// One row: the setting of the knobs.
 pub fn sheet(state: &State, model: &ModelView) -> Sheet {

@@ -54,6 +54,25 @@ impl Knob {
         Self::ALL[(self as usize).saturating_add_signed(by).min(Self::ALL.len() - 1)]
     }
 
+    /// What it does, for `i`.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Model => "the loaded model or a published shape",
+            Self::Stored => "what the middle of the K/V cache keeps",
+            Self::Context => "tokens that each sequence holds in the cache",
+            Self::Batch => "sequences that are decoded together",
+            Self::Gpu => "the GPU that serves it",
+            Self::Shared => "how many GPUs share one copy of the model",
+            Self::Price => "what an hour of one GPU costs, with the day of the price",
+            Self::Reach => "the share of the GPU's memory bandwidth that a decode step reaches",
+            Self::Requests => "requests that have to be served in a day",
+            Self::TokensIn => "tokens of a prompt",
+            Self::TokensOut => "tokens of an answer",
+            Self::Hours => "hours of work that bringing the mask into service takes",
+            Self::Rate => "what an hour of that work costs",
+        }
+    }
+
     /// The name at the left.
     pub fn name(self) -> &'static str {
         match self {

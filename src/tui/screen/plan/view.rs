@@ -10,7 +10,8 @@ use crate::tui::app::model::ModelView;
 use crate::tui::app::side;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
-use crate::tui::paint::{fitted, placeholder, put};
+use crate::tui::fitting::{fitted, tail};
+use crate::tui::paint::{placeholder, put};
 use crate::tui::screen::map;
 use crate::tui::screen::plan::layout;
 use crate::tui::screen::plan::state::Knob;
@@ -94,10 +95,4 @@ fn knobs(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer) {
         put(pane.buffer, row, 0, 0, line);
     }
     side::tail(state, &mut pane);
-}
-
-/// The last characters of a text.
-fn tail(text: &str, width: usize) -> String {
-    let skip = text.chars().count().saturating_sub(width);
-    text.chars().skip(skip).collect()
 }

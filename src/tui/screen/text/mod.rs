@@ -30,7 +30,7 @@ pub const SCREEN: ScreenParts = ScreenParts {
     render: view::render,
     side: None,
     crumbs: None,
-    explain: |_| None,
+    explain: sheet::explained,
     copy: update::copied,
     sheet: sheet::sheet,
     file_stem: None,

@@ -51,6 +51,22 @@ impl SamplingSetting {
         }
     }
 
+    /// What it does, for `i`.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Temperature => {
+                "0 takes the likeliest token always; the higher, the more often others are drawn"
+            }
+            Self::TopP => "draws among the likeliest tokens that together have this probability",
+            Self::TopK => "draws among so many of the likeliest tokens",
+            Self::MinP => "leaves out tokens less likely than this share of the likeliest one",
+            Self::RepeatPenalty => "makes tokens that were said already less likely",
+            Self::Seed => "decides what is drawn: the same seed draws the same",
+            Self::MaxNew => "after so many tokens a run ends",
+            Self::End => "whether the model's own end of text ends the run",
+        }
+    }
+
     /// Its value for the next run, and an explanation where the number alone does not say what it
     /// means.
     pub fn value(self, state: &State) -> (String, &'static str) {

@@ -32,7 +32,7 @@ fn the_text() {
 fn a_prompt_is_typed_pasted_and_sent() {
     let mut state = ready();
     state.screen = Screen::Text;
-    key(&mut state, KeyCode::Char('i'));
+    key(&mut state, KeyCode::Char('p'));
     assert_eq!(state.context(), KeyContext::Prompt);
     letters(&mut state, "q: ");
     update(&mut state, Action::Paste("what\nnow".to_owned()));
@@ -139,7 +139,7 @@ fn a_prompt_that_is_too_long_is_refused_before_anything_is_dropped() {
     let mut state = ready();
     state.screen = Screen::Text;
     let before = state.run.pieces.len();
-    let effects = key(&mut state, KeyCode::Char('i'));
+    let effects = key(&mut state, KeyCode::Char('p'));
     let [Effect::CountPrompt(Prompt::Text { text, .. })] = effects.as_slice() else {
         panic!("{effects:?}")
     };

@@ -10,8 +10,9 @@ use crate::numbers::count;
 use crate::tui::app::action::Command;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::state::State;
-use crate::tui::app::text_lines::{wrap, wrapped};
+use crate::tui::app::text_lines::{visible, wrap, wrapped};
 use crate::tui::color::Role;
+use crate::tui::fitting::fitted;
 use crate::tui::paint::{put, tame};
 use crate::tui::screen::Screen;
 use crate::tui::screen::text::layout;
@@ -133,7 +134,7 @@ fn settings(state: &State, area: Rect, buffer: &mut Buffer) {
     let rows = usize::from(pane.area.height);
     let pieces = &state.run.pieces;
     for piece in pieces.iter().rev().take(rows) {
-        let text: String = piece.text.chars().flat_map(char::escape_debug).take(16).collect();
+        let text = fitted(visible(&piece.text), 17);
         let surprise = if piece.logprob > -3.0 { Role::Dim } else { Role::Warn };
         let Some(line) = pane.take(1) else { return };
         put(pane.buffer, line, 1, 0, Line::styled(format!("{text:<18}"), theme.style(Role::Text)));

@@ -94,6 +94,15 @@ pub fn edit(state: &mut State, command: Command) -> Vec<Effect> {
     change(state, draft)
 }
 
+/// The selected control with its value.
+pub fn copied(state: &State) -> Option<String> {
+    let (model, tuning) = (state.model.as_ref()?, state.screens.tune.as_ref()?);
+    let verbatim = Base::Verbatim(tuning.saved().mask.clone());
+    let around = tuning.around(&verbatim, model, state.at.layer, state.target_context);
+    let (value, _) = tuning.control.value(tuning.draft(), &around);
+    Some(format!("{} {}", tuning.control.name(state.at.layer), value.trim()))
+}
+
 /// The selected control in words, with its value.
 pub fn explained(state: &State) -> Option<String> {
     let (model, tuning) = (state.model.as_ref()?, state.screens.tune.as_ref()?);

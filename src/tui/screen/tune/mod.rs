@@ -32,7 +32,7 @@ pub const SCREEN: ScreenParts = ScreenParts {
     side: None,
     crumbs: None,
     explain: edit::explained,
-    copy: |_| None,
+    copy: edit::copied,
     sheet: sheet::sheet,
     file_stem: None,
 };

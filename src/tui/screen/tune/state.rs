@@ -20,7 +20,7 @@ use crate::mask::select::Budget;
 use crate::mask::{CachePlan, Overlap, Sensitivity, Window, compare};
 use crate::tui::app::model::ModelView;
 
-pub use controls::{Around, Control, lock, split_name};
+pub use controls::{Around, Control, VERBATIM, lock, split_name};
 pub use draft::{ALL, Base, Draft, Goal, HeadWidths, Pins, Set};
 pub use history::STEPS;
 pub use plot::{Plot, PlotPoint, Spot, front};

@@ -6,6 +6,9 @@ use crate::numbers::{self, count};
 use crate::tui::screen::tune::state::draft::{ALL, Base, Draft, Goal, HeadWidths, Set};
 use crate::tui::screen::tune::state::proposal::{Sources, Tally};
 
+/// What stands before the name of a mask that is used as it is in its file.
+pub const VERBATIM: &str = "as it is: ";
+
 /// A row of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
@@ -136,7 +139,7 @@ impl Control {
         let shape = around.sources.shape;
         let text = match self {
             Self::Base => match &draft.base {
-                Base::Verbatim(mask) => format!("as it is: {}", mask.label),
+                Base::Verbatim(mask) => format!("{VERBATIM}{}", mask.label),
                 Base::Selection if draft.allocates() => "sensitivity".to_owned(),
                 Base::Selection => "selection".to_owned(),
             },
@@ -183,7 +186,7 @@ impl Control {
             }
             Self::Rule => draft.rule.name.to_owned(),
             Self::Blend => draft.blend.map_or("off", |rule| rule.name).to_owned(),
-            Self::Weight => format!("{} % of the blend", draft.weight),
+            Self::Weight => format!("{} % of blend", draft.weight),
             Self::Sink => format!("{} tokens", count(draft.window.sink)),
             Self::Recent => format!("{} tokens", count(draft.window.recent)),
             Self::Chunk => format!("{} tokens", count(draft.window.chunk)),

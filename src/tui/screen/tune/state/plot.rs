@@ -67,11 +67,12 @@ impl Plot {
         self.spots.iter().map(|spot| spot.place).chain(named)
     }
 
-    /// Range of x with a margin; `None` where there are no points.
+    /// Range of x with a margin; `None` where there are no points. Points of about the same size have
+    /// so much beside them that the labels of the axis differ.
     pub fn x_range(&self) -> Option<(f64, f64)> {
         let low = self.places().map(|place| place.x).min_by(f64::total_cmp)?;
         let high = self.places().map(|place| place.x).max_by(f64::total_cmp)?;
-        let margin = ((high - low) * 0.04).max(high * 0.01).max(f64::MIN_POSITIVE);
+        let margin = ((high - low) * 0.04).max(high * 0.04).max(f64::MIN_POSITIVE);
         Some(((low - margin).max(0.0), high + margin))
     }
 

@@ -74,36 +74,39 @@ impl Sources {
         self.of_prompt = Rule::ALL.into_iter().filter_map(scores).collect();
     }
 
-    /// Whether a rule has importance.
+    /// Whether a rule has what it needs.
     pub fn has(&self, rule: Rule) -> bool {
-        rule.needs == Needs::Nothing || self.held(rule).is_some()
+        match rule.needs {
+            Needs::Nothing => true,
+            Needs::File => self.importance.is_some(),
+            Needs::Gradient => self.sensitivity.is_some(),
+            Needs::Text => self.by_prompt(rule).is_some(),
+        }
     }
 
-    /// The importance of a rule, from a file or the prompt.
-    fn held(&self, rule: Rule) -> Option<&Importance> {
-        match rule.needs {
-            Needs::Nothing => None,
-            Needs::File => self.importance.as_ref(),
-            Needs::Text => {
-                self.of_prompt.iter().find(|(other, _)| *other == rule).map(|(_, scores)| scores)
-            }
-        }
+    /// The importance that a rule gives for the prompt.
+    fn by_prompt(&self, rule: Rule) -> Option<&Importance> {
+        self.of_prompt.iter().find(|(other, _)| *other == rule).map(|(_, scores)| scores)
     }
 
     fn scores(&self, rule: Rule) -> Result<Cow<'_, Importance>> {
-        let name = rule.name;
-        match (self.held(rule), rule.needs) {
-            (Some(held), _) => Ok(Cow::Borrowed(held)),
-            (None, Needs::Nothing) => {
-                Ok(Cow::Owned(rule.scores(Given::nothing(self.shape, SEED))?))
-            }
-            (None, Needs::File) => Err(Error::input(format!(
-                "rule {name}: expected a mask file with importance, found none"
-            ))),
-            (None, Needs::Text) => Err(Error::input(format!(
-                "rule {name}: expected the figures of a prompt, found none yet"
-            ))),
+        if !self.has(rule) {
+            let expected = match rule.needs {
+                Needs::File => "a mask file with importance, found none",
+                Needs::Gradient => "a measured sensitivity, found none: S measures one",
+                Needs::Text | Needs::Nothing => "the figures of a prompt, found none yet",
+            };
+            return Err(Error::input(format!("rule {}: expected {expected}", rule.name)));
         }
+        if let Some(scores) = self.by_prompt(rule) {
+            return Ok(Cow::Borrowed(scores));
+        }
+        let given = Given {
+            learned: self.importance.as_ref(),
+            sensitivity: self.sensitivity.as_deref(),
+            ..Given::nothing(self.shape, SEED)
+        };
+        rule.scores(given).map(Cow::Owned)
     }
 
     /// The importance that a draft selects from.

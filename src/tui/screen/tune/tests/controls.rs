@@ -259,3 +259,21 @@ fn how_long_a_change_takes() {
     }
     println!("a change and its frame, 32x8x128, medians of 7: {line}worst {worst:.1} ms");
 }
+
+/// `keep 100` once stood for 90 % without a word.
+#[test]
+fn keep_says_what_is_kept_where_the_importance_ends() {
+    let mut state = ready();
+    state.size = (120, 40);
+    let effects = say(&mut state, "keep 100");
+    answer(&mut state, &effects);
+    let kept = tuning(&state).proposed_tally(state.target_context).share * 100.0;
+    assert!((80.0..95.0).contains(&kept), "one head in ten has no importance: {kept}");
+    let frame = text(&draw(&state));
+    assert!(frame.contains(&format!("▸keep       {kept:.1} % (100)")), "{frame}");
+    assert!(frame.contains("importance is above 0 for 90.0 %"), "{frame}");
+    // The exact budget keeps the others too, and the words go.
+    say(&mut state, "split exact");
+    let frame = text(&draw(&state));
+    assert!(!frame.contains("importance is above 0"), "{frame}");
+}

@@ -123,3 +123,22 @@ fn names_on_the_plot_are_whole_or_absent() {
         }
     }
 }
+
+/// At 60x16 they once read "29.929.929.9%".
+#[test]
+fn figures_do_not_touch_on_the_smallest_terminal() {
+    for shape in [SMALL, LARGE] {
+        let mut state = session(shape, ColorDepth::None);
+        (state.size, state.screen) = ((60, 16), Screen::Tune);
+        let frame = text(&draw(&state));
+        let (_, kept) = frame.split_once("K kept").expect("the table");
+        let line = kept.lines().next().unwrap_or_default().trim();
+        let figures: Vec<&str> =
+            line.split("  ").map(str::trim).filter(|x| !x.is_empty()).collect();
+        assert!(figures.len() >= 2, "{frame}");
+        for figure in figures {
+            assert_eq!(figure.matches('.').count(), 1, "{figure}: {frame}");
+            assert_eq!(figure.matches('%').count(), 1, "{figure}: {frame}");
+        }
+    }
+}

@@ -8,9 +8,10 @@ use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
 use crate::tui::app::text_lines;
 use crate::tui::color::Role;
+use crate::tui::fitting::best;
 use crate::tui::paint::put;
 use crate::tui::screen::tune::layout;
-use crate::tui::screen::tune::state::{Base, Control, Tally, Tuning};
+use crate::tui::screen::tune::state::{Base, Control, Tally, Tuning, VERBATIM};
 use crate::tui::widget::pane::Pane;
 
 /// Columns of the names, and of values that a slider follows.
@@ -37,6 +38,9 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
         let Some(row) = pane.take(1) else { return };
         let mark = if selected { "▸" } else { " " };
         let width = usize::from(row.width);
+        // A name that is used as it is says so where there is room.
+        let plain = value.strip_prefix(VERBATIM).unwrap_or(&value).to_owned();
+        let value = best(width.saturating_sub(1 + NAME), [value, plain]);
         let text = format!("{mark}{:<NAME$}{value}", control.name(state.at.layer));
         put(pane.buffer, row, 0, 0, Line::styled(format!("{text:<width$}"), style));
         if let Some(share) = share(control, tuning, &around.proposed) {

@@ -14,6 +14,7 @@ use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
 use crate::tui::app::widths;
 use crate::tui::color::Role;
+use crate::tui::fitting::best;
 use crate::tui::paint::{number, put};
 use crate::tui::screen::tune::state::{Freshness, Tally, Tuning, is_comparable};
 use crate::tui::widget::pane::Pane;
@@ -213,10 +214,14 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     let (figures, is_fresh) = match tuning.figures(generation) {
         Freshness::None => {
             pane.title("quality and speed", "not measured yet");
-            pane.note(match state.replay {
-                true => "comes with the tokens, where it was measured",
-                false => "comes with the next 64 tokens; Enter asks again",
-            });
+            let words = match state.replay {
+                true => ["comes with the tokens, where it was measured", "comes with the tokens"],
+                false => [
+                    "comes with the next 64 tokens; Enter asks again",
+                    "comes with 64 tokens; Enter asks again",
+                ],
+            };
+            pane.note(best(usize::from(pane.area.width), words.map(str::to_owned)));
             return;
         }
         Freshness::Measured(figures) => {
