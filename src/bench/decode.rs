@@ -64,7 +64,7 @@ pub struct DecodeRow {
     pub plan: String,
     /// Share of K channels that are not stored; 0 is dense.
     pub sparsity: f64,
-    /// Bytes of the middle of a long context for a dense f16 cache's 1.
+    /// Bytes of the middle for a dense f16 cache's 1, with what windows of layers leave of it.
     pub bytes_share: f64,
     /// Median time of a step.
     pub median_ms: f64,
@@ -248,7 +248,7 @@ fn row(model: &Model, side: &[SequenceCache], own: &[StepTimes], dense: &[StepTi
         batch: side.len(),
         plan: String::new(),
         sparsity: 1.0 - spec.mask().kept_ratio(),
-        bytes_share: spec.plan().bytes_share(spec.window().chunk),
+        bytes_share: spec.bytes_share_at(side[0].tokens()),
         median_ms,
         tokens_per_s: side.len() as f64 * 1e3 / median_ms,
         attention_ms: part(|times| times.attention),

@@ -287,7 +287,7 @@ impl Config {
         }
         self.additions.check(self.head_dim)?;
         if let Some(mixture) = &self.additions.experts {
-            mixture.check(&Self::INTERMEDIATE)?;
+            mixture.check(self.layers, &Self::INTERMEDIATE)?;
         }
         self.check_rope()
     }

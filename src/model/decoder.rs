@@ -109,7 +109,8 @@ impl Decoder {
         &self.types
     }
 
-    /// Bytes of the weights that a decode step reads.
+    /// Bytes of the weights that a decode step of one sequence reads. Several sequences may go through
+    /// more experts.
     pub fn step_weight_bytes(&self) -> u64 {
         self.step_bytes
     }

@@ -27,15 +27,17 @@ pub struct Mixture {
 
 impl Mixture {
     /// The least and the most experts of a layer.
-    pub const COUNT: RangeInclusive<usize> = 1..=4096;
+    pub const COUNT: RangeInclusive<usize> = 1..=1024;
+    /// The most experts of all layers together: a name is made for each.
+    const ALL: usize = 1 << 17;
 
     /// Whether a layer has experts.
     pub fn is_in(&self, layer: usize) -> bool {
         !self.dense_layers.contains(&layer)
     }
 
-    /// Refuses numbers that no decoder can have.
-    pub(super) fn check(&self, widths: &RangeInclusive<usize>) -> Result<()> {
+    /// Refuses numbers that no decoder of so many layers can have.
+    pub(super) fn check(&self, layers: usize, widths: &RangeInclusive<usize>) -> Result<()> {
         let limits = [("experts", self.count, &Self::COUNT), ("expert width", self.width, widths)];
         for (what, found, range) in limits {
             if !range.contains(&found) {
@@ -45,6 +47,13 @@ impl Mixture {
                     range.end()
                 )));
             }
+        }
+        if self.count * layers > Self::ALL {
+            return Err(Error::input(format!(
+                "{layers} layers of {} experts are more than {} experts",
+                count(self.count),
+                count(Self::ALL)
+            )));
         }
         if self.chosen == 0 || self.chosen > self.count {
             return Err(Error::input(format!(
@@ -75,14 +84,16 @@ mod tests {
             dense_layers: vec![1],
         };
         let widths = 1..=100;
-        assert!(mixture(8, 2, 100).check(&widths).is_ok());
+        assert!(mixture(8, 2, 100).check(2, &widths).is_ok());
+        let many = mixture(1024, 2, 10).check(200, &widths).unwrap_err().to_string();
+        assert!(many.contains("200 layers of 1,024 experts"), "{many}");
         for (odd, words) in [
             (mixture(8, 0, 10), "0 of 8"),
             (mixture(8, 9, 10), "9 of 8"),
-            (mixture(5000, 2, 10), "experts must be 1 to 4096, not 5000"),
+            (mixture(5000, 2, 10), "experts must be 1 to 1024, not 5000"),
             (mixture(8, 2, 101), "expert width must be 1 to 100, not 101"),
         ] {
-            let found = odd.check(&widths).unwrap_err().to_string();
+            let found = odd.check(2, &widths).unwrap_err().to_string();
             assert!(found.contains(words), "{found}");
         }
         assert_eq!(

@@ -141,11 +141,13 @@ fn check_compare(what: &str, dense_path: &Path, baked_path: &Path, mask: &Path) 
 
 #[test]
 fn a_baked_folder_decodes_as_its_mask_without_a_window() {
-    // Groups of one to seven query heads, biases, shards, a k-norm that all heads share.
-    for name in ["llama-gqa3", "qwen2", "llama-hd80-gqa7", "mistral", "qwen3"] {
+    // Groups of one to seven query heads, biases, shards, a k-norm that all heads share, experts.
+    for name in
+        ["llama-gqa3", "qwen2", "llama-hd80-gqa7", "mistral", "qwen3", "mixtral-fused", "qwen3-moe"]
+    {
         let folder = tiny_folder(name);
         let shape = open(folder.path()).config.mask_shape();
-        let mask = pairs(shape, name == "qwen3");
+        let mask = pairs(shape, name.starts_with("qwen3"));
         let place = tempfile::tempdir().unwrap();
         let (file, out) = (place.path().join("mask.safetensors"), place.path().join("baked"));
         save(&mask, &file);
