@@ -172,6 +172,22 @@ impl CacheSpec {
         (0..shape.layers).map(|layer| self.layer_bytes_at(layer, len)).sum()
     }
 
+    /// Bytes of the middle that the layers see of `len` tokens, for a dense f16 cache's 1. Where all
+    /// of them see everything it does not depend on the length, [`CachePlan::bytes_share`]; a layer
+    /// with a window counts with what its window leaves of the middle.
+    pub fn bytes_share_at(&self, len: usize) -> f64 {
+        let (chunk, layers) = (self.window.chunk, 0..self.shape().layers);
+        let middles: Vec<usize> = layers.map(|layer| self.seen_middle(layer, len).len()).collect();
+        let all: usize = middles.iter().sum();
+        if self.sight.windows.is_empty() || all == 0 {
+            return self.plan.bytes_share(chunk);
+        }
+        let part = |(layer, &middle): (usize, &usize)| {
+            middle as f64 * self.plan.layer_bytes_share(layer, chunk)
+        };
+        middles.iter().enumerate().map(part).sum::<f64>() / all as f64
+    }
+
     /// The part of [`Self::bytes_at`] that one layer stores.
     pub fn layer_bytes_at(&self, layer: usize, len: usize) -> CacheBytes {
         let Shape { kv_heads, head_dim, .. } = self.shape();

@@ -40,7 +40,7 @@ pub fn beside(name: &str, comparison: &Comparison, recent: &Recent) -> Result<Op
         let mut replay = Replay::new(model, Arc::clone(&stretch), spec)?;
         while replay.step(model)? {}
         let kld = Divergence::of(&replay.steps).kld.mean;
-        Ok(Cost::of(name, spec, dense.tokens(), kld, None))
+        Ok(Cost::of(name, (spec, model.config().sight()), dense.tokens(), kld, None))
     };
     let spec = comparison.b.caches[0].spec();
     let plan = measure(name, spec)?;

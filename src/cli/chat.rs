@@ -159,7 +159,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         &Report {
             setting: RunSetting::of(args, &model, &spec),
             turns,
-            stored: PlanReport::of(spec.plan(), spec.window()),
+            stored: PlanReport::of(&spec, model.config().max_context),
             threads: rayon::current_num_threads(),
             resident_bytes: machine::resident_bytes(),
             warnings: choice.warnings().to_vec(),

@@ -268,7 +268,7 @@ fn report(
         mode: comparison.mode(),
         mask,
         plan,
-        stored: PlanReport::of(spec.plan(), spec.window()),
+        stored: PlanReport::of(spec, comparison.b.caches[0].tokens()),
         window: spec.window(),
         kv_dtype: args.session.cache.kv_dtype.to_string(),
         prompt_tokens: comparison.prompts()[0].len(),

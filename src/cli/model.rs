@@ -62,7 +62,7 @@ fn show(args: &Show) -> Result<()> {
     let weights = opened.weight_types(args.model.dtype);
     let dense_token = crate::mask::bytes::dense_token(config.mask_shape(), element).total();
     let middle_token = middle_token(&spec);
-    let stored = PlanReport::of(spec.plan(), spec.window());
+    let stored = PlanReport::of(&spec, context);
     let (at_dense, at_masked) = (dense.bytes_at(context).total(), spec.bytes_at(context).total());
     if args.json {
         let wavelengths = Rope::new(config)?.wavelengths();
@@ -72,6 +72,7 @@ fn show(args: &Show) -> Result<()> {
                 "name": opened.name,
                 "fingerprint": fingerprint(&config.geometry()),
                 "parameters": config.parameters(),
+                "active_parameters": config.active_parameters(),
                 "weights": weights.as_ref().map(ToString::to_string),
                 "weight_bytes": weights.as_ref().map(WeightTypes::bytes),
                 "config": config,
@@ -94,19 +95,20 @@ fn show(args: &Show) -> Result<()> {
     }
     choice.warn();
     let mut text = format!(
-        "{} · {} · {} parameters{}\n\
-         {} layers · hidden {} · MLP {} · {} query heads on {} KV heads of {} channels · vocabulary {}\n\
+        "{} · {} · {} parameters{}{}\n\
+         {} layers · hidden {} · {} · {} query heads on {} KV heads of {} channels · vocabulary {}\n\
          context {} · rope theta {} · {}\n\
          {}K/V cache in {}: {} a token dense",
         opened.name,
         config.architecture,
         numbers::count(config.parameters()),
+        active_text(config),
         weights.as_ref().map_or_else(String::new, |types| {
             format!(" · weights {types}, {} in memory", numbers::bytes(types.bytes()))
         }),
         config.layers,
         numbers::count(config.hidden),
-        numbers::count(config.intermediate),
+        mlp_text(config),
         config.heads,
         config.kv_heads,
         config.head_dim,
@@ -140,6 +142,25 @@ fn show(args: &Show) -> Result<()> {
         ));
     }
     output::line(&text)
+}
+
+/// How many weights a token goes through, where those are not nearly all.
+fn active_text(config: &Config) -> String {
+    match config.additions.experts {
+        None => String::new(),
+        Some(_) => format!(", {} of them a token", numbers::count(config.active_parameters())),
+    }
+}
+
+/// The MLPs or the experts, in words: "8 of 128 experts of 768 in 20 layers, MLP 6,144 in 4".
+fn mlp_text(config: &Config) -> String {
+    let whole = format!("MLP {}", numbers::count(config.intermediate));
+    let Some(mixture) = &config.additions.experts else { return whole };
+    let layers = (0..config.layers).filter(|&layer| mixture.is_in(layer)).count();
+    match config.layers - layers {
+        0 => mixture.words(),
+        others => format!("{} in {layers} layers, {whole} in {others}", mixture.words()),
+    }
 }
 
 /// The kinds of layers where they are not all alike, as a line of its own: "layers: 3 as usual; 15:

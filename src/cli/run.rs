@@ -211,7 +211,7 @@ fn report(
             .iter()
             .map(|sequence| dense.bytes_at(sequence.cache.tokens()).total())
             .sum(),
-        stored: PlanReport::of(spec.plan(), spec.window()),
+        stored: PlanReport::of(spec, first.cache.tokens()),
         threads: rayon::current_num_threads(),
         resident_bytes: machine::resident_bytes(),
         warnings: warnings.to_vec(),

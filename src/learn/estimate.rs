@@ -81,22 +81,22 @@ pub fn estimate(
     samples: usize,
 ) -> Estimate {
     let (h, ff, q, kv, d) =
-        (config.hidden, config.intermediate, config.q_width(), config.kv_width(), config.head_dim);
-    let linear = h * (q + 2 * kv) + q * h + 3 * h * ff;
+        (config.hidden, config.widest_mlp(), config.q_width(), config.kv_width(), config.head_dim);
+    let linear = linear_of_token(config);
     let (n, layers, heads) = (context as f64, config.layers as f64, config.heads as f64);
     let kv_bytes = 2 * config.layers * kv * 2;
     let sample_bytes = (kv_bytes * context) as f64;
     // Causal attention: half of n² scores per head, two matmuls of 2 d operations each, in TF32.
     let causal = layers * heads * n * n / 2.0;
-    let prefill_seconds = layers * 2.0 * linear as f64 * n / rates.flops
+    let prefill_seconds = 2.0 * linear * n / rates.flops
         + causal * (4.0 * d as f64 / rates.flops_tf32 + 4.0 * FORWARD_PASSES / rates.bandwidth)
         + sample_bytes / rates.bus;
     // Forward and backward through the weights; attention: two matmuls forward, three backward.
     let scores = layers * heads * rows as f64 * n;
-    let operations = 4.0 * layers * (rows * linear) as f64 + 10.0 * d as f64 * scores;
+    let operations = 4.0 * rows as f64 * linear + 10.0 * d as f64 * scores;
     // Each pass reads a 16-bit weight, writes it in f32 and reads that: 10 bytes. Keys and values
     // are the same, and keys are used in one more matmul.
-    let traffic = 20.0 * (linear * config.layers) as f64
+    let traffic = 20.0 * linear_of_rows(config, rows)
         + 11.0 * sample_bytes
         + 4.0 * (FORWARD_PASSES + BACKWARD_PASSES) * scores;
     // Both passes upload the context.
@@ -104,7 +104,8 @@ pub fn estimate(
         operations / rates.flops_f32 + traffic / rates.bandwidth + 2.0 * sample_bytes / rates.bus;
     let before_norms = if config.qk_norm { q + kv } else { 0 };
     let before_last = if config.architecture.norms.after { 2 * h } else { 0 };
-    let kept = 2 * h + 2 * q + 2 * kv + 2 * ff + config.heads + before_norms + before_last;
+    let kept = 2 * h + 2 * q + 2 * kv + config.heads + before_norms + before_last;
+    let gates: usize = (0..config.layers).map(|layer| 2 * config.mlp_width(layer)).sum();
     let head_bytes = 4 * context * (rows * config.group()).max(d);
     let buffer = (config.kv_heads * head_bytes).min(MOST_BYTES.max(head_bytes));
     let step_bytes = 4 * 2 * h * ff + 4 * kv * context + SCORE_BUFFERS * buffer;
@@ -117,9 +118,28 @@ pub fn estimate(
         total_seconds: prefill_seconds * samples as f64 + step_seconds * updates as f64,
         weight_bytes: 2 * config.parameters() as u64,
         sample_bytes: sample_bytes as u64,
-        kept_bytes: (4 * config.layers * rows * kept) as u64,
+        kept_bytes: (4 * rows * (config.layers * kept + gates)) as u64,
         working_bytes: step_bytes.max(prefill_bytes) as u64,
     }
+}
+
+/// Weights of all layers' linear parts that one token goes through.
+fn linear_of_token(config: &Config) -> f64 {
+    linear_of_rows(config, 1)
+}
+
+/// The same that some of so many tokens go through. Each token picks its experts on its own.
+fn linear_of_rows(config: &Config, rows: usize) -> f64 {
+    let (h, q, kv) = (config.hidden, config.q_width(), config.kv_width());
+    let attention = config.layers * (h * (q + 2 * kv) + q * h);
+    let mlp = |layer| match config.experts(layer) {
+        None => 3.0 * (h * config.intermediate) as f64,
+        Some(mixture) => {
+            let picked = 1.0 - (1.0 - config.expert_share()).powf(rows as f64);
+            3.0 * (h * mixture.width * mixture.count) as f64 * picked + (h * mixture.count) as f64
+        }
+    };
+    attention as f64 + (0..config.layers).map(mlp).sum::<f64>()
 }
 
 /// Answer rows of a sample: about what the recall tasks ask for.
@@ -149,12 +169,10 @@ impl Pace {
     /// The rates that the session reached: all operations of its prefill in its time, and all
     /// weights in the time of a step.
     pub fn rates(&self, config: &Config) -> Rates {
-        let (h, ff, q, kv) =
-            (config.hidden, config.intermediate, config.q_width(), config.kv_width());
-        let linear = (h * (q + 2 * kv) + q * h + 3 * h * ff) as f64;
         let (n, layers) = (self.prompt_tokens as f64, config.layers as f64);
         let attention = 4.0 * (config.heads * config.head_dim) as f64 * n * n / 2.0;
-        let flops = layers * (2.0 * linear * n + attention) / self.prefill_seconds.max(1e-9);
+        let linear = linear_of_token(config);
+        let flops = (2.0 * linear * n + layers * attention) / self.prefill_seconds.max(1e-9);
         Rates {
             flops,
             flops_tf32: flops,

@@ -1,10 +1,10 @@
-//! Training-free importance: mean squares of keys and of late queries over windows of a text.
+//! Training-free importance: moments of keys and queries over windows of a text.
 
 use crate::Result;
-use crate::decode::squares::Squares;
+use crate::decode::moments::MomentSums;
 use crate::model::decoder::{Decoder, PrefillHooks};
 
-/// Runs text through a model in windows of at most `window` tokens and sums up squares. A last
+/// Runs text through a model in windows of at most `window` tokens and sums up moments. A last
 /// window shorter than a quarter is skipped unless it is the only one. `progress` gets the share
 /// done and may cancel.
 pub fn gather(
@@ -12,7 +12,7 @@ pub fn gather(
     texts: &[Vec<u32>],
     window: usize,
     progress: &mut dyn FnMut(f32) -> Result<()>,
-) -> Result<Squares> {
+) -> Result<MomentSums> {
     let window = window.min(decoder.config().max_context);
     let pieces: Vec<&[u32]> = texts
         .iter()
@@ -20,7 +20,7 @@ pub fn gather(
         .filter(|(at, piece)| !piece.is_empty() && (*at == 0 || piece.len() * 4 >= window))
         .map(|(_, piece)| piece)
         .collect();
-    let mut squares = Squares::new(decoder.config());
+    let mut moments = MomentSums::new(decoder.config())?;
     let total: usize = pieces.iter().map(|piece| piece.len()).sum();
     let mut done = 0;
     for piece in pieces {
@@ -32,10 +32,10 @@ pub fn gather(
                 chunk: PrefillHooks::CHUNK,
                 progress: &mut |part| progress(before + part * share),
                 keep_going: &|| Ok(()),
-                observe: &mut |view| squares.add(&view),
+                observe: &mut |view| moments.add(&view),
             },
         )?;
         done += piece.len();
     }
-    Ok(squares)
+    Ok(moments)
 }

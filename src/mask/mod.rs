@@ -27,7 +27,7 @@ pub use plan::{
     CachePlan, Coding, HeadBytes, LayerWidths, NamedPlan, Sensitivity, V_GROUP, Width, WidthChange,
     WidthComparison, WidthCounts, WidthStatistics, compare_widths, group_tokens,
 };
-pub use rule::{Given, MeanSquares, Needs, Rule};
+pub use rule::{Given, MeanSquares, Moments, Needs, Rule};
 pub use select::{keep_counts, select};
 pub use statistics::{Statistics, StatisticsSetting, alignment_cost};
 pub use window::Window;

@@ -1,7 +1,7 @@
 //! The rules that score channels, as a table: a new rule is one constant that [`Rule::ALL`]
 //! lists.
 
-use super::{Importance, Shape, rules};
+use super::{Importance, Sensitivity, Shape, rules};
 use crate::{Error, Result};
 
 /// What a rule needs besides the shape.
@@ -9,8 +9,10 @@ use crate::{Error, Result};
 pub enum Needs {
     /// Nothing besides the shape.
     Nothing,
-    /// Mean squares of keys and queries, gathered while a text runs through the model.
+    /// Moments of keys and queries, gathered while a text runs through the model.
     Text,
+    /// A measured sensitivity, which takes the model's gradient.
+    Gradient,
     /// Importance from a file.
     File,
 }
@@ -26,6 +28,23 @@ pub struct MeanSquares {
     pub queries: Vec<f64>,
 }
 
+/// Moments gathered from a text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Moments {
+    /// Mean squares.
+    pub squares: MeanSquares,
+    /// Mean k, `[layers, kv_heads, head_dim]`.
+    pub key_means: Vec<f64>,
+    /// Mean q² of all queries, as if each stood at one of the positions after its text, `[layers,
+    /// query_heads, head_dim]`.
+    pub future_queries: Vec<f64>,
+    /// Mean products of two channels of a key, `[layers, kv_heads, head_dim, head_dim]`.
+    pub key_products: Vec<f64>,
+    /// Mean products of two channels of a late query, over the query heads of a group, `[layers,
+    /// kv_heads, head_dim, head_dim]`.
+    pub query_products: Vec<f64>,
+}
+
 /// The inputs of a rule.
 #[derive(Debug, Clone, Copy)]
 pub struct Given<'a> {
@@ -33,8 +52,12 @@ pub struct Given<'a> {
     pub shape: Shape,
     /// Seed of random scores.
     pub seed: u64,
-    /// Mean squares, where a text was run.
+    /// Mean squares, where they are all that is known of a text.
     pub squares: Option<&'a MeanSquares>,
+    /// Moments, where a text was run.
+    pub moments: Option<&'a Moments>,
+    /// A sensitivity, where one was measured.
+    pub sensitivity: Option<&'a Sensitivity>,
     /// Importance from a file, where there is one.
     pub learned: Option<&'a Importance>,
 }
@@ -42,7 +65,7 @@ pub struct Given<'a> {
 impl Given<'_> {
     /// Only the shape and a seed, which is all that some rules need.
     pub fn nothing(shape: Shape, seed: u64) -> Self {
-        Self { shape, seed, squares: None, learned: None }
+        Self { shape, seed, squares: None, moments: None, sensitivity: None, learned: None }
     }
 }
 
@@ -65,8 +88,18 @@ pub struct Rule {
 
 impl Rule {
     /// Every rule that channels can be selected by.
-    pub const ALL: [Self; 5] =
-        [Self::LEARNED, Self::THINK, Self::KEY_NORM, Self::FREQUENCY, Self::RANDOM];
+    pub const ALL: [Self; 10] = [
+        Self::LEARNED,
+        Self::FISHER,
+        Self::THINK,
+        Self::CENTRED,
+        Self::EXPECTED,
+        Self::PAIRS,
+        Self::KEY_NORM,
+        Self::FREQUENCY,
+        Self::BANDS,
+        Self::RANDOM,
+    ];
 
     /// Importance from a file.
     pub const LEARNED: Self = Self {
@@ -76,6 +109,18 @@ impl Rule {
         needs: Needs::File,
         equal_counts: false,
         scores: |given| given.learned.cloned().ok_or_else(|| missing("importance")),
+    };
+
+    /// The damage of leaving a channel out, by the model's own gradient.
+    pub const FISHER: Self = Self {
+        name: "fisher",
+        words: "Fisher",
+        about: "What leaving a channel out does to the model's own predictions, by its gradient",
+        needs: Needs::Gradient,
+        equal_counts: false,
+        scores: |given| {
+            given.sensitivity.ok_or_else(|| missing("a measured sensitivity"))?.pruning()
+        },
     };
 
     /// Mean q² times mean k².
@@ -89,6 +134,44 @@ impl Rule {
             let MeanSquares { query_heads, keys, queries } = squares(&given)?;
             rules::think(given.shape, *query_heads, queries, keys)
         },
+    };
+
+    /// Mean q² times the variance of k.
+    pub const CENTRED: Self = Self {
+        name: "centred",
+        words: "centred",
+        about: "Mean q² of late queries times the variance of k: what all keys share moves no score",
+        needs: Needs::Text,
+        equal_counts: false,
+        scores: |given| {
+            let moments = moments(&given)?;
+            let MeanSquares { query_heads, queries, .. } = &moments.squares;
+            rules::think(given.shape, *query_heads, queries, &rules::variances(moments))
+        },
+    };
+
+    /// Mean q² at later positions times the variance of k.
+    pub const EXPECTED: Self = Self {
+        name: "expected",
+        words: "expected",
+        about: "Mean q² of queries to come, at the positions after the text, times the variance of k",
+        needs: Needs::Text,
+        equal_counts: false,
+        scores: |given| {
+            let moments = moments(&given)?;
+            let heads = moments.squares.query_heads;
+            rules::think(given.shape, heads, &moments.future_queries, &rules::variances(moments))
+        },
+    };
+
+    /// Pairs taken one after the other, each for what it adds to those before.
+    pub const PAIRS: Self = Self {
+        name: "pairs",
+        words: "pairs",
+        about: "Rotation pairs one after the other: each time that which brings scores nearest",
+        needs: Needs::Text,
+        equal_counts: false,
+        scores: |given| rules::greedy_pairs(given.shape, moments(&given)?),
     };
 
     /// Mean k².
@@ -109,6 +192,19 @@ impl Rule {
         needs: Needs::Nothing,
         equal_counts: true,
         scores: |given| Ok(rules::slowest_first(given.shape)),
+    };
+
+    /// Importance from a file, shuffled among channels that rotate about alike.
+    pub const BANDS: Self = Self {
+        name: "bands",
+        words: "bands",
+        about: "The importance that a file holds, shuffled among channels of about one frequency",
+        needs: Needs::File,
+        equal_counts: false,
+        scores: |given| {
+            let learned = given.learned.ok_or_else(|| missing("importance"))?;
+            Ok(rules::shuffled_in_bands(learned, given.seed))
+        },
     };
 
     /// Uniform random scores.
@@ -147,7 +243,14 @@ impl Rule {
 }
 
 fn squares<'a>(given: &Given<'a>) -> Result<&'a MeanSquares> {
-    given.squares.ok_or_else(|| missing("mean squares of a text"))
+    let squares = given.squares.or(given.moments.map(|moments| &moments.squares));
+    squares.ok_or_else(|| missing("mean squares of a text"))
+}
+
+fn moments<'a>(given: &Given<'a>) -> Result<&'a Moments> {
+    given.moments.ok_or_else(|| {
+        missing("a text that runs through the model: mean squares alone do not give it")
+    })
 }
 
 fn missing(what: &str) -> Error {
@@ -184,9 +287,19 @@ mod tests {
     #[test]
     fn rules_have_names_of_their_own_and_say_what_they_need() {
         let shape = Shape { layers: 1, kv_heads: 2, head_dim: 4 };
-        let named = [Rule::LEARNED, Rule::THINK, Rule::KEY_NORM, Rule::FREQUENCY, Rule::RANDOM];
-        let names = ["learned", "think", "key-norm", "frequency", "random"];
-        assert_eq!(named.map(|rule| rule.name), names);
+        let names = [
+            "learned",
+            "fisher",
+            "think",
+            "centred",
+            "expected",
+            "pairs",
+            "key-norm",
+            "frequency",
+            "bands",
+            "random",
+        ];
+        assert_eq!(Rule::ALL.map(|rule| rule.name), names);
         for rule in Rule::ALL {
             assert_eq!(Rule::named(rule.name), Some(rule));
             let scores = rule.scores(Given::nothing(shape, 0));

@@ -1,12 +1,13 @@
 //! Rules that score channels without training: baselines and starting points.
 //!
-//! Frequency and random need no model. Key norm and ThinK turn mean squares, which the caller
-//! gathers from text, into importance.
+//! Frequency and random need no model. The others turn moments, which the caller gathers from text,
+//! into importance.
 
+use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::select::keep_counts;
-use super::{ChannelMask, Importance, Shape};
+use super::{ChannelMask, Importance, Moments, Shape};
 use crate::{Error, Result};
 
 /// Slowest rotation first: the score of rotation frequency `i` (0 = fastest) is `(i + 1) / pairs`,
@@ -67,6 +68,84 @@ pub fn think(
         (of_group.sum::<f64>() / group as f64 * key_squares[entry]) as f32
     };
     Importance::new(shape, (0..shape.entries()).map(score).collect())
+}
+
+/// The variance of every key channel over the tokens, `[layers, kv_heads, head_dim]`. What is the
+/// same in all keys adds the same to all scores of a query, which the softmax takes out again.
+pub fn variances(moments: &Moments) -> Vec<f64> {
+    let of = |(square, mean): (&f64, &f64)| (square - mean * mean).max(0.0);
+    moments.squares.keys.iter().zip(&moments.key_means).map(of).collect()
+}
+
+/// Both channels of a rotation pair together, chosen one pair after the other in the manner of
+/// RoPElite (EliteKV, arXiv 2503.01586): each time the pair that lowers the variance of what the
+/// pairs left out add to the scores of a late query. Queries and keys count as independent, so that
+/// the covariance of the parts of two pairs is the sum over their channels of mean q q' times the
+/// covariance of k and k'. The importance of a pair is what it lowered, and at most that of the
+/// pair before it. The last channel of an odd head does not rotate and counts as a pair.
+pub fn greedy_pairs(shape: Shape, moments: &Moments) -> Result<Importance> {
+    let (d, pairs) = (shape.head_dim, shape.head_dim.div_ceil(2));
+    let channels = |pair: usize| {
+        std::iter::once(pair).chain(shape.partner(pair)).map(move |channel| match pair < d / 2 {
+            true => channel,
+            false => d - 1,
+        })
+    };
+    let mut scores = vec![0.0; shape.entries()];
+    for (head, scores) in scores.chunks_exact_mut(d).enumerate() {
+        let of = |table: &'_ [f64], a: usize, b: usize| table[(head * d + a) * d + b];
+        let means = &moments.key_means[head * d..][..d];
+        let covariance = |i: usize, j: usize| -> f64 {
+            let each = channels(i).flat_map(|a| channels(j).map(move |b| (a, b)));
+            each.map(|(a, b)| {
+                let keys = of(&moments.key_products, a, b) - means[a] * means[b];
+                of(&moments.query_products, a, b) * keys
+            })
+            .sum()
+        };
+        let table: Vec<f64> = (0..pairs)
+            .flat_map(|i| (0..pairs).map(move |j| (i, j)))
+            .map(|(i, j)| covariance(i, j))
+            .collect();
+        // What leaving out would cost beside all pairs that are left out: at first, all are.
+        let mut lowers: Vec<f64> = (0..pairs)
+            .map(|i| 2.0 * table[i * pairs..][..pairs].iter().sum::<f64>() - table[i * pairs + i])
+            .collect();
+        let mut left: Vec<usize> = (0..pairs).collect();
+        let mut before = f64::INFINITY;
+        while let Some(at) = (0..left.len())
+            .reduce(|best, at| if lowers[left[at]] > lowers[left[best]] { at } else { best })
+        {
+            let chosen = left.remove(at);
+            before = before.min(lowers[chosen].max(0.0));
+            channels(chosen).for_each(|channel| scores[channel] = before as f32);
+            left.iter().for_each(|&other| lowers[other] -= 2.0 * table[chosen * pairs + other]);
+        }
+    }
+    Importance::new(shape, scores)
+}
+
+/// Bands of rotation that a head's pairs are divided into.
+const BANDS: usize = 8;
+
+/// Importance shuffled inside the bands of rotation of every head: eighths of its pairs, fast to
+/// slow. A selection by it keeps as many channels of every band as one by the importance itself, so
+/// what the two differ in is not frequency. The last channel of an odd head stays.
+pub fn shuffled_in_bands(importance: &Importance, seed: u64) -> Importance {
+    let shape = importance.shape();
+    let pairs = shape.pairs();
+    let mut generator = StdRng::seed_from_u64(seed);
+    let mut scores = importance.scores().to_vec();
+    for head in scores.chunks_exact_mut(shape.head_dim) {
+        for band in 0..BANDS {
+            let own = band * pairs / BANDS..(band + 1) * pairs / BANDS;
+            let channels: Vec<usize> = own.clone().chain(own.map(|pair| pair + pairs)).collect();
+            let mut values: Vec<f32> = channels.iter().map(|&channel| head[channel]).collect();
+            values.shuffle(&mut generator);
+            channels.iter().zip(values).for_each(|(&channel, value)| head[channel] = value);
+        }
+    }
+    Importance::new(shape, scores).expect("the scores of an importance")
 }
 
 /// A mix of two importances by rank, so that rules with different units can be combined: `(1 -
@@ -171,6 +250,124 @@ mod tests {
         );
         assert_eq!(think(SHAPE, 3, &queries, &keys).unwrap_err().exit_code(), 2);
         assert_eq!(think(SHAPE, 4, &queries[1..], &keys).unwrap_err().exit_code(), 2);
+    }
+
+    /// Moments of keys and queries that are given one by one, for one head.
+    fn moments(keys: &[Vec<f64>], queries: &[Vec<f64>]) -> Moments {
+        let d = keys[0].len();
+        let mean = |rows: &[Vec<f64>], of: &dyn Fn(&[f64]) -> f64| {
+            rows.iter().map(|row| of(row)).sum::<f64>() / rows.len() as f64
+        };
+        let squares = |rows: &[Vec<f64>]| (0..d).map(|c| mean(rows, &|x| x[c] * x[c])).collect();
+        let products = |rows: &[Vec<f64>]| {
+            (0..d * d).map(|at| mean(rows, &|x| x[at / d] * x[at % d])).collect()
+        };
+        Moments {
+            squares: crate::mask::MeanSquares {
+                query_heads: 1,
+                keys: squares(keys),
+                queries: squares(queries),
+            },
+            key_means: (0..d).map(|c| mean(keys, &|x| x[c])).collect(),
+            future_queries: squares(queries),
+            key_products: products(keys),
+            query_products: products(queries),
+        }
+    }
+
+    fn numbers(seed: u64, rows: usize, d: usize) -> Vec<Vec<f64>> {
+        let mut generator = StdRng::seed_from_u64(seed);
+        let mut row = || (0..d).map(|c| generator.random::<f64>() * (1 + c) as f64).collect();
+        (0..rows).map(|_| row()).collect()
+    }
+
+    #[test]
+    fn what_all_keys_share_has_no_variance() {
+        let mut keys = numbers(1, 9, 4);
+        keys.iter_mut().for_each(|key| key[2] = -7.25);
+        let found = variances(&moments(&keys, &numbers(2, 3, 4)));
+        assert_eq!(found[2], 0.0);
+        let mean = keys.iter().map(|key| key[1]).sum::<f64>() / 9.0;
+        let plain = keys.iter().map(|key| (key[1] - mean).powi(2)).sum::<f64>() / 9.0;
+        assert!((found[1] - plain).abs() < 1e-12);
+    }
+
+    /// Every next pair is the one that leaves the least variance of scores, by plain sums over all
+    /// queries and keys.
+    #[test]
+    fn pairs_are_taken_by_what_they_leave_of_the_scores() {
+        for (d, seed) in [(6, 3), (8, 4), (7, 5)] {
+            let (keys, queries) = (numbers(seed, 12, d), numbers(seed + 10, 7, d));
+            let pairs = d.div_ceil(2);
+            let of = |pair: usize| -> Vec<usize> {
+                match pair < d / 2 {
+                    true => vec![pair, pair + d / 2],
+                    false => vec![d - 1],
+                }
+            };
+            // Mean over queries of the variance over keys of what the pairs left out would add.
+            let left = |out: &[usize]| -> f64 {
+                let channels: Vec<usize> = out.iter().flat_map(|&pair| of(pair)).collect();
+                let each = queries.iter().map(|q| {
+                    let parts: Vec<f64> =
+                        keys.iter().map(|k| channels.iter().map(|&c| q[c] * k[c]).sum()).collect();
+                    let mean = parts.iter().sum::<f64>() / parts.len() as f64;
+                    parts.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / parts.len() as f64
+                });
+                each.sum::<f64>() / queries.len() as f64
+            };
+            let shape = Shape { layers: 1, kv_heads: 1, head_dim: d };
+            let found = greedy_pairs(shape, &moments(&keys, &queries)).unwrap();
+            let mut out: Vec<usize> = (0..pairs).collect();
+            let mut least = f64::INFINITY;
+            while !out.is_empty() {
+                let without = |pair: usize| -> Vec<usize> {
+                    out.iter().copied().filter(|&other| other != pair).collect()
+                };
+                let best = out
+                    .iter()
+                    .copied()
+                    .min_by(|&a, &b| left(&without(a)).total_cmp(&left(&without(b))))
+                    .unwrap();
+                let lowered = left(&out) - left(&without(best));
+                least = least.min(lowered.max(0.0));
+                for channel in of(best) {
+                    let score = f64::from(found.head(0, 0)[channel]);
+                    assert!(
+                        (score - least).abs() < 1e-5 * (1.0 + least),
+                        "{channel}: {score}, not {least}"
+                    );
+                }
+                out = without(best);
+            }
+        }
+    }
+
+    #[test]
+    fn a_shuffle_in_bands_keeps_the_counts_of_every_band() {
+        for head_dim in [64, 10, 7] {
+            let shape = Shape { layers: 3, kv_heads: 2, head_dim };
+            let own = random(shape, 11);
+            let shuffled = shuffled_in_bands(&own, 5);
+            assert_eq!(shuffled, shuffled_in_bands(&own, 5));
+            assert_ne!(shuffled, shuffled_in_bands(&own, 6));
+            let pairs = shape.pairs();
+            for (own, other) in
+                own.scores().chunks(head_dim).zip(shuffled.scores().chunks(head_dim))
+            {
+                for band in 0..BANDS {
+                    let of = |scores: &[f32]| {
+                        let mut values: Vec<f32> = (band * pairs / BANDS
+                            ..(band + 1) * pairs / BANDS)
+                            .flat_map(|pair| [scores[pair], scores[pair + pairs]])
+                            .collect();
+                        values.sort_by(f32::total_cmp);
+                        values
+                    };
+                    assert_eq!(of(own), of(other), "band {band} of {head_dim} channels");
+                }
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cache::Sight;
+use crate::model::mixture::Mixture;
 use crate::model::rope_scaling;
 use crate::numbers::count;
 use crate::{Error, Result};
@@ -30,6 +31,9 @@ pub struct Additions {
     pub local_theta: Option<f64>,
     /// What each layer is; empty where all are as usual.
     pub kinds: Vec<LayerKind>,
+    /// Experts in place of MLPs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experts: Option<Mixture>,
 }
 
 impl Default for Additions {
@@ -44,6 +48,7 @@ impl Default for Additions {
             rotated: None,
             local_theta: None,
             kinds: Vec::new(),
+            experts: None,
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::mask::{Geometry, Shape};
 use crate::model::activation::Activation;
 use crate::model::additions::Additions;
 use crate::model::arch::{Architecture, BlockSpec};
+use crate::model::mixture::Mixture;
 use crate::model::rope_scaling::{self, RopeScaling};
 use crate::numbers::count;
 use crate::{Error, Result};
@@ -22,7 +23,7 @@ pub struct Config {
     pub layers: usize,
     /// Width of the residual stream.
     pub hidden: usize,
-    /// Width of the gated MLP.
+    /// Width of the gated MLP; that of experts is in [`Additions::experts`].
     pub intermediate: usize,
     /// Query heads per layer.
     pub heads: usize,
@@ -176,7 +177,54 @@ impl Config {
     /// Number of weights, biases and norms included; a tied embedding counts once.
     pub fn parameters(&self) -> usize {
         let embeddings = self.vocab * self.hidden * if self.tied { 1 } else { 2 };
-        self.layers * BlockSpec::new(self).parameters() + embeddings + self.hidden
+        let blocks: usize = self.blocks().map(|block| block.parameters()).sum();
+        blocks + embeddings + self.hidden
+    }
+
+    /// Those that one token goes through: of experts its share, of the embedding nothing but what the
+    /// output projection reads.
+    pub fn active_parameters(&self) -> usize {
+        let lookup = if self.tied { 0 } else { self.vocab * self.hidden };
+        let experts = self.expert_parameters();
+        let chosen = (experts as f64 * self.expert_share()).round() as usize;
+        self.parameters() - lookup - experts + chosen
+    }
+
+    /// The weights of all experts.
+    pub fn expert_parameters(&self) -> usize {
+        self.blocks().map(|block| block.feed.expert_parameters()).sum()
+    }
+
+    /// The share of a layer's experts that a token goes through; 0 where there are none.
+    pub fn expert_share(&self) -> f64 {
+        let mixture = self.additions.experts.as_ref();
+        mixture.map_or(0.0, |mixture| mixture.chosen as f64 / mixture.count as f64)
+    }
+
+    /// The blocks, in order of application.
+    pub fn blocks(&self) -> impl Iterator<Item = BlockSpec> {
+        (0..self.layers).map(|layer| BlockSpec::of_layer(self, layer))
+    }
+
+    /// The experts of a layer, where it has them.
+    pub fn experts(&self, layer: usize) -> Option<&Mixture> {
+        self.additions.experts.as_ref().filter(|mixture| mixture.is_in(layer))
+    }
+
+    /// Whether some layer has one MLP, whose width is [`Self::intermediate`].
+    pub fn has_whole_mlp(&self) -> bool {
+        (0..self.layers).any(|layer| self.experts(layer).is_none())
+    }
+
+    /// Width of the widest MLP or expert.
+    pub fn widest_mlp(&self) -> usize {
+        let whole = if self.has_whole_mlp() { self.intermediate } else { 0 };
+        self.additions.experts.as_ref().map_or(0, |mixture| mixture.width).max(whole)
+    }
+
+    /// Width of all that a token goes through in the MLPs of a layer.
+    pub fn mlp_width(&self, layer: usize) -> usize {
+        self.experts(layer).map_or(self.intermediate, |mixture| mixture.chosen * mixture.width)
     }
 
     /// Whether heads may have so many channels.
@@ -238,6 +286,9 @@ impl Config {
             )));
         }
         self.additions.check(self.head_dim)?;
+        if let Some(mixture) = &self.additions.experts {
+            mixture.check(&Self::INTERMEDIATE)?;
+        }
         self.check_rope()
     }
 

@@ -14,6 +14,7 @@ use crate::model::backend::{Backend, BackendWeights, Blueprint};
 use crate::model::config::Config;
 use crate::model::device::{DeviceBackend, TensorDecoder};
 use crate::model::host::HostBackend;
+use crate::model::mixture::Mixture;
 use crate::model::rope::Rope;
 use crate::model::weight_types::WeightTypes;
 use crate::model::weights::Weights;
@@ -318,7 +319,11 @@ impl Decoder {
 fn prefill_bytes(config: &Config, tokens: usize, chunk: usize) -> usize {
     let (q, kv) = (config.q_width(), config.kv_width());
     let whole = config.hidden + q + 2 * kv + config.head_dim;
-    let piece = 2 * config.hidden + 3 * config.intermediate + q + 2 * kv;
-    let widened = config.hidden * (q + 3 * config.intermediate).max(q + 2 * kv);
-    4 * (tokens * whole + chunk.min(tokens) * piece + widened)
+    let mlp = config.widest_mlp();
+    let piece = 2 * config.hidden + 3 * mlp + q + 2 * kv;
+    let widened = config.hidden * (q + 3 * mlp).max(q + 2 * kv);
+    // Of all experts together: their inputs, their scores, what they add, and the rows of one.
+    let sorted = |experts: &Mixture| 3 * config.hidden + 2 * experts.count;
+    let sorted = config.additions.experts.as_ref().map_or(0, sorted);
+    4 * (tokens * (whole + sorted) + chunk.min(tokens) * piece + widened)
 }

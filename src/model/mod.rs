@@ -15,6 +15,7 @@ mod hooks;
 pub mod host;
 pub mod load;
 mod loaded;
+pub mod mixture;
 pub mod observed;
 pub mod rope;
 pub mod rope_scaling;

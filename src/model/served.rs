@@ -166,6 +166,8 @@ impl ServedModel {
         };
         let parameters = config.parameters() as u64;
         let lookup = if config.tied { 0 } else { config.vocab * config.hidden } as u64;
+        let (routed, share) = (config.expert_parameters() as u64, config.expert_share());
+        let always = parameters - lookup - routed;
         Self {
             name: name.to_owned(),
             architecture: config.architecture.to_string(),
@@ -173,17 +175,17 @@ impl ServedModel {
             layers: (0..config.layers).map(layer).collect(),
             hidden: config.hidden,
             heads: config.heads,
-            widest: config.intermediate,
+            widest: (0..config.layers).map(|layer| config.mlp_width(layer)).max().unwrap_or(0),
             vocab: config.vocab,
             max_context: config.max_context,
             rope_theta: config.rope_theta,
             weights: ServedWeights {
                 parameters,
-                active_parameters: parameters - lookup,
+                active_parameters: config.active_parameters() as u64,
                 bytes: 2.0 * parameters as f64,
-                read_always: 2.0 * (parameters - lookup) as f64,
-                expert_bytes: 0.0,
-                expert_share: 0.0,
+                read_always: 2.0 * always as f64,
+                expert_bytes: 2.0 * routed as f64,
+                expert_share: share,
                 origin: "16 bits a weight".to_owned(),
             },
             warnings: Vec::new(),

@@ -6,12 +6,13 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::element::Dtype;
-use crate::model::arch::{BlockSpec, BranchSpec, LinearSpec, NormSpec};
+use crate::model::arch::{BlockSpec, BranchSpec, FeedSpec, LinearSpec, MlpSpec, NormSpec};
 use crate::model::branch::BranchNorms;
 use crate::model::config::Config;
+use crate::model::host::feed::{Experts, FeedForward, Mlp};
+use crate::model::host::linear::Linear;
 use crate::model::host::matrix::Matrix;
 use crate::model::host::ops;
-use crate::model::host::wide::Wide;
 use crate::model::rope::rotate;
 use crate::model::weight_types::{WeightType, WeightTypes};
 use crate::{Error, Result};
@@ -59,34 +60,6 @@ pub trait Tensors {
     }
 }
 
-/// A linear layer; the bias, where there is one, has one entry per output.
-#[derive(Debug)]
-pub struct Linear {
-    /// `[outputs, inputs]`.
-    pub weight: Matrix,
-    /// `[outputs]`.
-    pub bias: Option<Vec<f32>>,
-}
-
-impl Linear {
-    /// `x W^T + b` for a few rows of a decode step, over the stored weights.
-    pub fn apply(&self, x: &[f32], y: &mut [f32]) {
-        self.weight.apply(x, y);
-        if let Some(bias) = &self.bias {
-            ops::add_bias(y, bias);
-        }
-    }
-
-    /// `x W^T + b` for many rows, over the widened weights.
-    pub fn apply_wide(&self, wide: &Wide, x: &[f32]) -> Result<Vec<f32>> {
-        let mut y = wide.apply(x)?;
-        if let Some(bias) = &self.bias {
-            ops::add_bias(&mut y, bias);
-        }
-        Ok(y)
-    }
-}
-
 /// One decoder layer. Matrices that read the same input are stacked, so that each step reads them
 /// in one pass.
 #[derive(Debug)]
@@ -102,12 +75,10 @@ pub struct Layer {
     pub k_norm: Option<Vec<f32>>,
     /// `[hidden, heads head_dim]`.
     pub output: Linear,
-    /// RMS norms around the MLP.
+    /// RMS norms around the MLP or the experts.
     pub mlp: BranchNorms,
-    /// gate and up rows under one another, `[2 intermediate, hidden]`.
-    pub gate_up: Linear,
-    /// `[hidden, intermediate]`.
-    pub down: Linear,
+    /// The MLP or the experts.
+    pub feed: FeedForward,
 }
 
 impl Layer {
@@ -126,17 +97,13 @@ impl Layer {
         }
     }
 
-    fn matrices(&self) -> [&Matrix; 4] {
-        [&self.qkv.weight, &self.output.weight, &self.gate_up.weight, &self.down.weight]
+    /// All linear layers, in a fixed order.
+    fn linears(&self) -> impl Iterator<Item = &Linear> {
+        [&self.qkv, &self.output].into_iter().chain(self.feed.linears())
     }
 
-    fn matrices_mut(&mut self) -> [&mut Matrix; 4] {
-        [
-            &mut self.qkv.weight,
-            &mut self.output.weight,
-            &mut self.gate_up.weight,
-            &mut self.down.weight,
-        ]
+    fn matrices_mut(&mut self) -> impl Iterator<Item = &mut Matrix> {
+        [&mut self.qkv.weight, &mut self.output.weight].into_iter().chain(self.feed.matrices_mut())
     }
 }
 
@@ -163,13 +130,13 @@ impl Weights {
         dtype: Option<Dtype>,
         progress: &mut dyn FnMut(f32) -> Result<()>,
     ) -> Result<Self> {
-        let (names, block) = (&config.architecture.tensors, BlockSpec::new(config));
+        let names = &config.architecture.tensors;
         let lacks_one = config.architecture.gemma.is_some() && tensors.is_checkpoint();
         let mut reader = Reader { tensors, dtype, lacks_one };
         let embedding = format!("{}.weight", names.embedding.hf);
         let mut embedding = reader.matrix(&embedding, config.vocab, config.hidden)?;
         let mut layers = Vec::with_capacity(config.layers);
-        for layer in 0..config.layers {
+        for (layer, block) in config.blocks().enumerate() {
             progress(layer as f32 / config.layers as f32)?;
             layers.push(reader.layer(&block, &names.block_prefix(layer))?);
         }
@@ -211,7 +178,7 @@ impl Weights {
     }
 
     fn matrices(&self) -> impl Iterator<Item = &Matrix> {
-        let layers = self.layers.iter().flat_map(Layer::matrices);
+        let layers = self.layers.iter().flat_map(Layer::linears).map(|linear| &linear.weight);
         std::iter::once(&self.embedding).chain(&self.head).chain(layers)
     }
 
@@ -226,7 +193,7 @@ impl Weights {
         parts.push(bytemuck::cast_slice(&self.norm));
         parts.extend(self.head.iter().flat_map(Matrix::raw));
         for layer in &self.layers {
-            for linear in [&layer.qkv, &layer.output, &layer.gate_up, &layer.down] {
+            for linear in layer.linears() {
                 parts.extend(linear.weight.raw());
                 parts.extend(linear.bias.as_deref().map(bytemuck::cast_slice));
             }
@@ -237,11 +204,12 @@ impl Weights {
         parts.par_iter().map(|part| Sha256::digest(part).into()).collect()
     }
 
-    /// Bytes of the matrices that a decode step reads: all but an embedding that is no output
-    /// projection too.
+    /// Bytes of the matrices that a decode step of one sequence reads: all but an embedding that is no
+    /// output projection too, and of experts those that a token goes through.
     pub fn step_bytes(&self) -> usize {
-        let all: usize = self.matrices().map(Matrix::bytes).sum();
-        all - self.head.as_ref().map_or(0, |_| self.embedding.bytes())
+        let attention = |layer: &Layer| layer.qkv.weight.bytes() + layer.output.weight.bytes();
+        let layers = self.layers.iter().map(|layer| attention(layer) + layer.feed.step_bytes());
+        layers.sum::<usize>() + self.head().bytes()
     }
 }
 
@@ -330,6 +298,26 @@ impl Reader<'_> {
         Ok(BranchNorms { before: norm(&spec.before)?, after: norm(&spec.after)? })
     }
 
+    fn mlp(&mut self, prefix: &str, spec: &MlpSpec) -> Result<Mlp> {
+        Ok(Mlp {
+            gate_up: self.linear(prefix, &spec.gate_up)?,
+            down: self.linear(prefix, &spec.down)?,
+        })
+    }
+
+    fn feed(&mut self, prefix: &str, spec: &FeedSpec) -> Result<FeedForward> {
+        let spec = match spec {
+            FeedSpec::Whole(spec) => return Ok(FeedForward::Whole(self.mlp(prefix, spec)?)),
+            FeedSpec::Experts(spec) => spec,
+        };
+        let each = (0..spec.count)
+            .map(|expert| self.mlp(&format!("{prefix}{}", spec.prefix(expert)), &spec.each));
+        let each = each.collect::<Result<Vec<Mlp>>>()?;
+        let router = self.linear(prefix, &spec.router)?;
+        let (chosen, normalised) = (spec.chosen, spec.normalised);
+        Ok(FeedForward::Experts(Experts { router, each, chosen, normalised }))
+    }
+
     fn layer(&mut self, block: &BlockSpec, prefix: &str) -> Result<Layer> {
         let mut head_norm =
             |spec: &Option<NormSpec>| spec.as_ref().map(|spec| self.norm(prefix, spec)).transpose();
@@ -341,8 +329,7 @@ impl Reader<'_> {
             k_norm,
             output: self.linear(prefix, &block.output)?,
             mlp: self.branch(prefix, &block.mlp)?,
-            gate_up: self.linear(prefix, &block.gate_up)?,
-            down: self.linear(prefix, &block.down)?,
+            feed: self.feed(prefix, &block.feed)?,
         })
     }
 }

@@ -124,6 +124,10 @@ fn masked_decode_equals_full_keys_multiplied_by_the_mask_for_every_architecture(
         "qwen2-window",
         "gemma2",
         "gemma3",
+        "mixtral",
+        "mixtral-window",
+        "qwen3-moe",
+        "qwen3-moe-mixed",
     ] {
         let model = tiny(name);
         let prompt = Vectors::open(&vectors().join("tiny").join(name).join("vectors.safetensors"))

@@ -19,7 +19,7 @@ use kscope_testing::plans::{planned, random_plan};
 use kscope_testing::sides::{compare, steps};
 use kscope_testing::{demo, error, kscope, require, sides};
 
-const TINY: [&str; 11] = [
+const TINY: [&str; 13] = [
     "llama",
     "llama-gqa3",
     "qwen2",
@@ -31,6 +31,8 @@ const TINY: [&str; 11] = [
     "ministral",
     "gemma2",
     "gemma3",
+    "mixtral",
+    "qwen3-moe-mixed",
 ];
 
 /// Tokens that look like text to no one.

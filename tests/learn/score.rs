@@ -1,11 +1,12 @@
 //! Training-free importance from a running model equals that computed from captured queries and
 //! keys.
 
-use kscope::decode::squares::LAST_QUERIES;
+use kscope::decode::moments::{FUTURE, LAST_QUERIES};
 use kscope::learn::score::gather;
 use kscope::mask::files::{self, Split};
 use kscope::mask::{Rule, Window};
 use kscope::model::decoder::{LayerView, PrefillHooks};
+use kscope::model::rope::Rope;
 use kscope_testing::{demo, kscope};
 use serde_json::Value;
 
@@ -56,6 +57,66 @@ fn key_norm_and_think_equal_plain_sums_over_the_windows() {
     assert!(close(think.head(layer, head)[channel], k_mean * q_mean));
 }
 
+/// The same from captured rows: queries are turned back, then on to each of the positions that
+/// follow, and squared there.
+#[test]
+fn queries_to_come_and_variances_equal_plain_sums() {
+    let model = demo();
+    let config = model.config();
+    let ids: Vec<u32> = (0..70).map(|i| (i * 37 % 2000 + 20) as u32).collect();
+    let sums = gather(&model.decoder, std::slice::from_ref(&ids), 96, &mut |_| Ok(())).unwrap();
+    let expected = sums.importance(Rule::EXPECTED).unwrap();
+    let centred = sums.importance(Rule::CENTRED).unwrap();
+
+    let (layer, head, pair) = (2, 1, 3);
+    let (d, group) = (config.head_dim, config.group());
+    let half = d / 2;
+    let rope = Rope::new(config).unwrap();
+    let turn = |position: usize| {
+        let (mut cos, mut sin) = (vec![0.0; half], vec![0.0; half]);
+        rope.angles(layer, position, &mut cos, &mut sin);
+        f64::from(sin[pair]).atan2(f64::from(cos[pair]))
+    };
+    let (mut keys, mut future, mut late) = (Vec::new(), 0.0_f64, 0.0_f64);
+    let mut observe = |view: LayerView<'_>| {
+        if view.layer != layer {
+            return;
+        }
+        keys.extend(
+            view.k.chunks_exact(config.kv_width()).map(|row| f64::from(row[head * d + pair])),
+        );
+        let rows: Vec<&[f32]> = view.q.chunks_exact(config.q_width()).collect();
+        for (position, row) in rows.iter().enumerate() {
+            for member in head * group..(head + 1) * group {
+                let (x, y) =
+                    (f64::from(row[member * d + pair]), f64::from(row[member * d + pair + half]));
+                if position + LAST_QUERIES >= rows.len() {
+                    late += x * x;
+                }
+                let (length, angle) = (x.hypot(y), y.atan2(x) - turn(position));
+                for to_come in rows.len()..rows.len() + FUTURE {
+                    future += (length * (angle + turn(to_come)).cos()).powi(2);
+                }
+            }
+        }
+    };
+    let hooks = PrefillHooks {
+        chunk: 64,
+        progress: &mut |_| Ok(()),
+        keep_going: &|| Ok(()),
+        observe: &mut observe,
+    };
+    model.decoder.prefill(&ids, &mut [], hooks).unwrap();
+    assert_eq!(keys.len(), ids.len());
+    let mean = keys.iter().sum::<f64>() / keys.len() as f64;
+    let variance = keys.iter().map(|k| (k - mean).powi(2)).sum::<f64>() / keys.len() as f64;
+    let future = future / (ids.len() * group * FUTURE) as f64;
+    let late = late / (LAST_QUERIES * group) as f64;
+    let close = |found: f32, exact: f64| (f64::from(found) / exact - 1.0).abs() < 1e-4;
+    assert!(close(expected.head(layer, head)[pair], future * variance));
+    assert!(close(centred.head(layer, head)[pair], late * variance));
+}
+
 #[test]
 fn score_writes_importance_that_masks_are_made_of() {
     let folder = tempfile::tempdir().unwrap();
@@ -66,7 +127,7 @@ fn score_writes_importance_that_masks_are_made_of() {
     };
     std::fs::write(folder.path().join("text.txt"), "The lamp stood by the door. ".repeat(40))
         .unwrap();
-    for rule in ["key-norm", "think", "frequency", "random"] {
+    for rule in ["key-norm", "think", "centred", "expected", "pairs", "frequency", "random"] {
         run(&[
             "score",
             "--rule",
@@ -136,6 +197,15 @@ fn score_writes_the_sensitivity_with_what_it_was_measured_on() {
     }
     assert_eq!((&settings["seed"], &settings["recall_weight"]), (&3.into(), &0.25.into()));
     assert!(recipe["recall_rows"].as_u64().unwrap() > 0);
+
+    // Fisher is the damage of leaving a channel out, of the same measurement.
+    let importance = ["--rule", "fisher", "--force", "--out", "f.safetensors"];
+    let done = run(&[&importance[..], &small, &["--text", "notes.txt", "--seed", "3"]].concat());
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let fisher = files::read(&folder.path().join("f.safetensors"), &Split::default()).unwrap();
+    assert_eq!(fisher.importance().unwrap(), &table.pruning().unwrap());
+    assert_eq!(fisher.origin().recipe["rule"], "fisher");
+    assert_eq!(fisher.origin().recipe["settings"]["windows"], 1);
 
     for (args, part) in [
         (&["--text", "short.txt"][..], "short.txt is too short for a window of 300 tokens"),

@@ -70,7 +70,8 @@ fn errors(numbers: &[f64], places: &[usize], width: Width, out: &mut [f64]) {
 /// The expected sums of one channel or head: squared central differences of the sum over rows of log
 /// p, for an error in what one row sees, summed over rows and draws.
 fn expected(model: &Model, layer: usize, kv_head: usize, channel: Option<usize>) -> [f64; 4] {
-    const STEP: f64 = 1e-2;
+    // So small that no row goes through another expert.
+    const STEP: f64 = 1e-4;
     let (prefix, branches) = branches();
     let (d, rows) = (model.config().head_dim, branches.iter().map(|(_, a)| a.len()).sum::<usize>());
     let (mut sums, mut first) = ([0.0; 4], 0);

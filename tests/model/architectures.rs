@@ -11,8 +11,17 @@ use kscope_testing::vectors;
 
 use crate::tiny::expected;
 
-const FILES: [&str; 7] =
-    ["olmo2", "granite", "smollm3", "phi3-partial", "phi3-longrope", "gemma2", "gemma3"];
+const FILES: [&str; 9] = [
+    "olmo2",
+    "granite",
+    "smollm3",
+    "phi3-partial",
+    "phi3-longrope",
+    "gemma2",
+    "gemma3",
+    "mixtral",
+    "qwen3-moe",
+];
 
 fn path(name: &str) -> std::path::PathBuf {
     vectors().join("architectures").join(format!("{name}.gguf"))
@@ -40,6 +49,7 @@ fn a_gguf_file_reads_as_the_configuration_of_its_folder() {
         assert_eq!(own.kinds, theirs.kinds, "{name}");
         assert_eq!((own.rotated, own.local_theta), (theirs.rotated, theirs.local_theta), "{name}");
         assert_eq!((own.logit_cap, own.score_cap), (theirs.logit_cap, theirs.score_cap), "{name}");
+        assert_eq!(own.experts, theirs.experts, "{name}");
         let factors = |config: &Config| {
             let own = &config.additions;
             [own.embedding_factor, own.residual_factor, own.logit_divisor, config.query_factor()]

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use assert_cmd::Command;
 use candle_core::quantized::gguf_file::{self, Content, Value};
+use half::f16;
 use kscope_testing::gguf::GgufFile;
 use kscope_testing::models::*;
 use kscope_testing::{kscope, vectors};
@@ -130,3 +131,34 @@ pub fn written(file: &GgufFile) -> (tempfile::TempDir, std::path::PathBuf) {
 }
 
 pub const LFS: &str = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n";
+
+/// Numbers as blocks of `Q8_0`, and what the blocks stand for.
+fn q8_0(values: &[f32]) -> (Vec<u8>, Vec<u8>) {
+    let (mut blocks, mut floats) = (Vec::new(), Vec::new());
+    for values in values.chunks(32) {
+        let largest = values.iter().fold(0.0, |max: f32, x| max.max(x.abs()));
+        let scale = f16::from_f32(largest / 127.0);
+        blocks.extend(scale.to_le_bytes());
+        for value in values {
+            let code = (value / scale.to_f32()).round().clamp(-127.0, 127.0) as i8;
+            blocks.push(code as u8);
+            floats.extend((scale.to_f32() * f32::from(code)).to_le_bytes());
+        }
+    }
+    (blocks, floats)
+}
+
+/// A file of f32 tensors with the matrices that `which` takes in blocks of `Q8_0`, and the same with
+/// the values of those blocks.
+pub fn quantised(file: &GgufFile, which: impl Fn(&str) -> bool) -> [GgufFile; 2] {
+    let (mut blocks, mut wide) = (file.clone(), file.clone());
+    let tensors = blocks.tensors.iter_mut().zip(&mut wide.tensors);
+    for (tensor, wide) in
+        tensors.filter(|(tensor, _)| tensor.shape.len() > 1 && which(&tensor.name))
+    {
+        let values = tensor.bytes.as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four));
+        (tensor.bytes, wide.bytes) = q8_0(&values.collect::<Vec<f32>>());
+        tensor.kind = 8;
+    }
+    [blocks, wide]
+}

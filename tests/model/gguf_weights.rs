@@ -11,7 +11,7 @@ use kscope_testing::models::*;
 use kscope_testing::{kscope, vectors};
 use safetensors::SafeTensors;
 
-use crate::edits::{LFS, floats, logprobs_of, refuses_model, written};
+use crate::edits::{LFS, floats, logprobs_of, quantised, refuses_model, written};
 
 const EMBEDDING: &str = "model.embed_tokens.weight";
 
@@ -90,6 +90,19 @@ fn a_model_of_iq4_nl_blocks_decodes_as_its_widened_weights() {
     assert_eq!(kept.weight_types().to_string(), "iq4_nl");
     // A prefill computes with the same numbers.
     assert_eq!(prompt_logits(&kept, &prompt, 512), logits(&widened));
+}
+
+#[test]
+fn rows_whose_order_changes_stay_in_their_blocks() {
+    // The rows of q and k of a model whose heads rotate in part.
+    let file = GgufFile::open(&vectors().join("architectures/phi3-partial.gguf"));
+    let [blocks, values] = quantised(&file, |name| name.contains(".attn_"));
+    let ((_blocks, blocks), (_values, values)) = (written(&blocks), written(&values));
+    let stored = open(&blocks).weight_types(None).unwrap();
+    let (kept, wide) = (load(&blocks, None), load(&values, None));
+    assert_eq!(kept.weight_types(), &stored, "no matrix is widened");
+    let prompt: Vec<u32> = (1..40).map(|i| (i * 7) % 100).collect();
+    assert_eq!(prompt_logits(&kept, &prompt, 512), prompt_logits(&wide, &prompt, 512));
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod configuration_keys;
 mod conversation;
 mod demo;
 mod edits;
+mod experts;
 mod folders;
 mod fuzz;
 mod gguf;

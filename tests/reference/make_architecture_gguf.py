@@ -17,12 +17,15 @@ import numpy as np
 from make_tiny_gguf import byte_letters, interleave
 from safetensors.torch import load_file
 
-CASES = ["olmo2", "granite", "smollm3", "phi3-partial", "phi3-longrope", "gemma2", "gemma3"]
+CASES = [
+    "olmo2", "granite", "smollm3", "phi3-partial", "phi3-longrope", "gemma2", "gemma3", "mixtral", "qwen3-moe",
+]  # fmt: skip
 NAMES = {
     "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
     "self_attn.qkv_proj": "attn_qkv", "self_attn.o_proj": "attn_output", "self_attn.q_norm": "attn_q_norm",
     "self_attn.k_norm": "attn_k_norm", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
     "mlp.gate_up_proj": "ffn_up", "mlp.down_proj": "ffn_down", "input_layernorm": "attn_norm",
+    "mlp.gate": "ffn_gate_inp", "block_sparse_moe.gate": "ffn_gate_inp",
 }  # fmt: skip
 NORMS = {
     "before": {"post_attention_layernorm": "ffn_norm"},
@@ -31,8 +34,12 @@ NORMS = {
         "post_feedforward_layernorm": "post_ffw_norm",
     },
 }  # fmt: skip
-ARCHITECTURES = {"gemma3_text": "gemma3"}
-PAIRED = ("granite", "smollm3")
+EXPERTS = {
+    "w1": "ffn_gate_exps", "w3": "ffn_up_exps", "w2": "ffn_down_exps",
+    "gate_proj": "ffn_gate_exps", "up_proj": "ffn_up_exps", "down_proj": "ffn_down_exps",
+}  # fmt: skip
+ARCHITECTURES = {"gemma3_text": "gemma3", "mixtral": "llama", "qwen3_moe": "qwen3moe"}
+PAIRED = ("granite", "smollm3", "mixtral")
 AFTER = ("olmo2", "gemma2", "gemma3_text")
 
 
@@ -44,6 +51,20 @@ def name_of(config, name):
     _, _, layer, rest = stem.split(".", 3)
     names = NAMES | NORMS["after" if config["model_type"] in AFTER else "before"]
     return f"blk.{layer}.{names[rest]}.{kind}"
+
+
+def together(weights):
+    """The experts of a layer in one tensor each of gates, ups and downs, by their GGUF names; and what is left."""
+    experts, others = {}, {}
+    for name, value in weights.items():
+        if ".experts." not in name:
+            others[name] = value
+            continue
+        before, after = name.split(".experts.")
+        expert, part, _ = after.split(".")
+        tensor = f"blk.{before.split('.')[2]}.{EXPERTS[part]}.weight"
+        experts.setdefault(tensor, {})[int(expert)] = value.float().numpy()
+    return {name: np.stack([held[e] for e in range(len(held))]) for name, held in experts.items()}, others
 
 
 def write_tokens(writer, config):
@@ -97,9 +118,20 @@ def write(path, case, config, weights):
         writer.add_rope_scaling_attn_factors(float(np.sqrt(1 + np.log(factor) / np.log(original))))
         for which in ("long", "short"):
             writer.add_tensor(f"rope_factors_{which}.weight", np.array(scaling[f"{which}_factor"], dtype=np.float32))
+    count = config.get("num_local_experts") or config.get("num_experts")
+    if count:
+        writer.add_expert_count(count)
+        writer.add_expert_used_count(config["num_experts_per_tok"])
+        writer.add_key_length(head_dim)
+        writer.add_value_length(head_dim)
+    if kind == "qwen3_moe":
+        writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
     write_tokens(writer, config)
+    experts, weights = together(weights)
+    for name, value in experts.items():
+        writer.add_tensor(name, value)
     for name, value in weights.items():
-        value = value.numpy()
+        value = value.float().numpy()
         if kind.startswith("gemma") and "norm" in name:
             value = value + 1
         part = name.split(".")[-2]

@@ -203,7 +203,7 @@ REFUSED_GGUF = {
     "linear-yarn_ext_factor": ("llama-f32", LINEAR_G | {S + "yarn_ext_factor": ["f32", 1.0]}, ["yarn_ext_factor", "1"]),
     "yarn_attn_factor": ("llama-f32", YARN_G | {S + "yarn_attn_factor": ["f32", 0.8]}, ["yarn_attn_factor", "0.8"]),
     "yarn_log_multiplier": ("llama-f32", YARN_G | {S + "yarn_log_multiplier": ["f32", 0.1]}, ["yarn_log_multiplier", "0.1"]),
-    "experts": ("llama-f32", {"llama.expert_count": ["u32", 4]}, ["expert_count", "4"]),
+    "experts": ("llama-f32", {"llama.expert_count": ["u32", 4]}, ["expert_used_count", "missing"]),
     "eps-negative": ("llama-f32", {"llama.attention.layer_norm_rms_epsilon": ["f32", -1e-5]}, ["epsilon"]),
     "eps-text": ("llama-f32", {"llama.attention.layer_norm_rms_epsilon": ["string", "x"]}, ["layer_norm_rms_epsilon", "string", "f32"]),
     "eps-missing": ("llama-f32", {"llama.attention.layer_norm_rms_epsilon": None}, ["layer_norm_rms_epsilon", "missing"]),

@@ -33,197 +33,72 @@ DECODED = 16
 POSITIONS = [0, 1, 2, 31, 63, 64, 100, 150, 199]  # the last one is the prompt's last token
 SEEDS = 400
 
-LLAMA = dict(
-    architectures=["LlamaForCausalLM"],
-    model_type="llama",
-    attention_bias=False,
-    bos_token_id=1,
-    eos_token_id=2,
-    hidden_act="silu",
-    hidden_size=48,
-    intermediate_size=64,
-    max_position_embeddings=512,
-    num_attention_heads=3,
-    num_hidden_layers=2,
-    num_key_value_heads=3,
-    rms_norm_eps=1e-5,
-    rope_scaling=None,
-    rope_theta=10000.0,
-    tie_word_embeddings=False,
-    torch_dtype="float32",
-    use_cache=True,
-    vocab_size=96,
+
+def without(config, *keys):
+    return {k: v for k, v in config.items() if k not in keys}
+
+
+def sized(kind, model_type, sizes, eps, theta, **own):
+    """A configuration of these sizes: residual stream, MLP, layers, query heads, KV heads and vocabulary."""
+    hidden, mlp, layers, heads, kv_heads, vocab = sizes
+    return dict(
+        architectures=[f"{kind}ForCausalLM"],
+        model_type=model_type,
+        attention_dropout=0.0,
+        bos_token_id=1,
+        eos_token_id=2,
+        hidden_act="silu",
+        hidden_size=hidden,
+        intermediate_size=mlp,
+        max_position_embeddings=512,
+        num_attention_heads=heads,
+        num_hidden_layers=layers,
+        num_key_value_heads=kv_heads,
+        rms_norm_eps=eps,
+        rope_theta=theta,
+        torch_dtype="float32",
+        vocab_size=vocab,
+    ) | own  # fmt: skip
+
+
+# What many configurations say without changing anything.
+PLAIN = dict(attention_bias=False, rope_scaling=None, tie_word_embeddings=False)
+
+LLAMA = without(
+    sized("Llama", "llama", (48, 64, 2, 3, 3, 96), 1e-5, 10000.0, **PLAIN, use_cache=True), "attention_dropout"
 )
 # As Llama 3.1 and 3.2 write it; the trained context is made small, so that 200 tokens feel the scaling.
 LLAMA3_SCALING = dict(
     factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=64, rope_type="llama3"
 )
-MISTRAL = dict(
-    architectures=["MistralForCausalLM"],
-    model_type="mistral",
-    attention_dropout=0.0,
-    bos_token_id=1,
-    eos_token_id=2,
-    head_dim=16,
-    hidden_act="silu",
-    hidden_size=64,
-    intermediate_size=48,
-    max_position_embeddings=512,
-    num_attention_heads=4,
-    num_hidden_layers=3,
-    num_key_value_heads=1,
-    rms_norm_eps=1e-5,
-    rope_theta=1000000.0,
-    sliding_window=None,
-    tie_word_embeddings=False,
-    torch_dtype="bfloat16",
-    vocab_size=112,
+MISTRAL = sized(
+    "Mistral", "mistral", (64, 48, 3, 4, 1, 112), 1e-5, 1000000.0,
+    head_dim=16, sliding_window=None, tie_word_embeddings=False, torch_dtype="bfloat16",
+)  # fmt: skip
+QWEN2 = sized(
+    "Qwen2", "qwen2", (64, 48, 2, 2, 1, 104), 1e-6, 1000000.0,
+    max_window_layers=2, sliding_window=512, tie_word_embeddings=False, use_sliding_window=False,
+)  # fmt: skip
+QWEN3 = sized(
+    "Qwen3", "qwen3", (40, 56, 2, 4, 2, 120), 1e-6, 1000000.0, **PLAIN | dict(tie_word_embeddings=True),
+    head_dim=32, max_window_layers=2, sliding_window=None, use_sliding_window=False,
+)  # fmt: skip
+OLMO2 = sized(
+    "Olmo2", "olmo2", (48, 56, 2, 6, 3, 104), 1e-6, 500000.0, **PLAIN, bos_token_id=None, pad_token_id=1
 )
-QWEN2 = dict(
-    architectures=["Qwen2ForCausalLM"],
-    model_type="qwen2",
-    attention_dropout=0.0,
-    bos_token_id=1,
-    eos_token_id=2,
-    hidden_act="silu",
-    hidden_size=64,
-    intermediate_size=48,
-    max_position_embeddings=512,
-    max_window_layers=2,
-    num_attention_heads=2,
-    num_hidden_layers=2,
-    num_key_value_heads=1,
-    rms_norm_eps=1e-6,
-    rope_theta=1000000.0,
-    sliding_window=512,
-    tie_word_embeddings=False,
-    torch_dtype="float32",
-    use_sliding_window=False,
-    vocab_size=104,
-)
-QWEN3 = dict(
-    architectures=["Qwen3ForCausalLM"],
-    model_type="qwen3",
-    attention_bias=False,
-    attention_dropout=0.0,
-    bos_token_id=1,
-    eos_token_id=2,
-    head_dim=32,
-    hidden_act="silu",
-    hidden_size=40,
-    intermediate_size=56,
-    max_position_embeddings=512,
-    max_window_layers=2,
-    num_attention_heads=4,
-    num_hidden_layers=2,
-    num_key_value_heads=2,
-    rms_norm_eps=1e-6,
-    rope_scaling=None,
-    rope_theta=1000000.0,
-    sliding_window=None,
-    tie_word_embeddings=True,
-    torch_dtype="float32",
-    use_sliding_window=False,
-    vocab_size=120,
-)
-
-
-OLMO2 = dict(
-    architectures=["Olmo2ForCausalLM"],
-    model_type="olmo2",
-    attention_bias=False,
-    attention_dropout=0.0,
-    bos_token_id=None,
-    eos_token_id=2,
-    pad_token_id=1,
-    hidden_act="silu",
-    hidden_size=48,
-    intermediate_size=56,
-    max_position_embeddings=512,
-    num_attention_heads=6,
-    num_hidden_layers=2,
-    num_key_value_heads=3,
-    rms_norm_eps=1e-6,
-    rope_scaling=None,
-    rope_theta=500000.0,
-    tie_word_embeddings=False,
-    torch_dtype="float32",
-    vocab_size=104,
-)
-GRANITE = dict(
-    architectures=["GraniteForCausalLM"],
-    model_type="granite",
-    attention_bias=False,
-    attention_dropout=0.0,
-    attention_multiplier=0.1,
-    bos_token_id=1,
-    embedding_multiplier=12.0,
-    eos_token_id=2,
-    hidden_act="silu",
-    hidden_size=48,
-    intermediate_size=64,
-    logits_scaling=8.0,
-    max_position_embeddings=512,
-    mlp_bias=False,
-    num_attention_heads=6,
-    num_hidden_layers=2,
-    num_key_value_heads=2,
-    residual_multiplier=0.22,
-    rms_norm_eps=1e-5,
-    rope_scaling=None,
-    rope_theta=10000.0,
-    tie_word_embeddings=False,
-    torch_dtype="float32",
-    vocab_size=112,
-)
-SMOLLM3 = dict(
-    architectures=["SmolLM3ForCausalLM"],
-    model_type="smollm3",
-    attention_bias=False,
-    attention_dropout=0.0,
-    bos_token_id=1,
-    eos_token_id=2,
-    pad_token_id=2,
-    hidden_act="silu",
-    hidden_size=48,
-    intermediate_size=64,
-    layer_types=["full_attention"] * 4,
-    max_position_embeddings=512,
-    mlp_bias=False,
-    no_rope_layer_interval=4,
-    no_rope_layers=[1, 1, 1, 0],
-    num_attention_heads=4,
-    num_hidden_layers=4,
-    num_key_value_heads=2,
-    rms_norm_eps=1e-6,
-    rope_theta=2000000.0,
-    torch_dtype="float32",
-    use_sliding_window=False,
-    vocab_size=104,
-)
-PHI3 = dict(
-    architectures=["Phi3ForCausalLM"],
-    model_type="phi3",
-    attention_dropout=0.0,
-    bos_token_id=1,
-    embd_pdrop=0.0,
-    eos_token_id=2,
-    pad_token_id=2,
-    hidden_act="silu",
-    hidden_size=64,
-    intermediate_size=48,
-    max_position_embeddings=512,
-    num_attention_heads=4,
-    num_hidden_layers=2,
-    num_key_value_heads=2,
-    resid_pdrop=0.0,
-    rms_norm_eps=1e-5,
-    rope_theta=10000.0,
-    sliding_window=None,
-    tie_word_embeddings=False,
-    torch_dtype="float32",
-    vocab_size=104,
-)
+GRANITE = sized(
+    "Granite", "granite", (48, 64, 2, 6, 2, 112), 1e-5, 10000.0, **PLAIN, mlp_bias=False,
+    attention_multiplier=0.1, embedding_multiplier=12.0, logits_scaling=8.0, residual_multiplier=0.22,
+)  # fmt: skip
+SMOLLM3 = sized(
+    "SmolLM3", "smollm3", (48, 64, 4, 4, 2, 104), 1e-6, 2000000.0,
+    attention_bias=False, mlp_bias=False, pad_token_id=2, use_sliding_window=False,
+    layer_types=["full_attention"] * 4, no_rope_layer_interval=4, no_rope_layers=[1, 1, 1, 0],
+)  # fmt: skip
+PHI3 = sized(
+    "Phi3", "phi3", (64, 48, 2, 4, 2, 104), 1e-5, 10000.0,
+    embd_pdrop=0.0, pad_token_id=2, resid_pdrop=0.0, sliding_window=None, tie_word_embeddings=False,
+)  # fmt: skip
 # 12 of 16 channels of a head rotate, in Phi-4-mini's proportion; 200 tokens are beyond the context of pretraining.
 PHI3_LONGROPE = dict(
     type="longrope",
@@ -243,67 +118,45 @@ MINISTRAL = MISTRAL_WINDOW | dict(
 QWEN2_WINDOW = QWEN2 | dict(
     max_window_layers=1, sliding_window=65, torch_dtype="float32", use_sliding_window=True, num_hidden_layers=3
 )
-GEMMA2 = dict(
-    architectures=["Gemma2ForCausalLM"],
-    model_type="gemma2",
-    attention_bias=False,
-    attention_dropout=0.0,
-    attn_logit_softcapping=5.0,
-    bos_token_id=2,
-    cache_implementation="hybrid",
-    eos_token_id=1,
-    final_logit_softcapping=3.0,
-    head_dim=16,
-    hidden_act="gelu_pytorch_tanh",
-    hidden_activation="gelu_pytorch_tanh",
-    hidden_size=48,
-    intermediate_size=56,
-    max_position_embeddings=512,
-    num_attention_heads=4,
-    num_hidden_layers=4,
-    num_key_value_heads=2,
-    pad_token_id=0,
-    query_pre_attn_scalar=16,
-    rms_norm_eps=1e-6,
-    rope_theta=10000.0,
-    sliding_window=20,
-    torch_dtype="float32",
-    vocab_size=112,
-)
-GEMMA3 = dict(
-    architectures=["Gemma3ForCausalLM"],
-    model_type="gemma3_text",
-    attention_bias=False,
-    attention_dropout=0.0,
-    attn_logit_softcapping=None,
-    bos_token_id=2,
-    eos_token_id=1,
-    final_logit_softcapping=None,
-    head_dim=16,
-    hidden_activation="gelu_pytorch_tanh",
-    hidden_size=32,
-    intermediate_size=40,
-    max_position_embeddings=512,
+GELU = "gelu_pytorch_tanh"
+GEMMA2 = sized(
+    "Gemma2", "gemma2", (48, 56, 4, 4, 2, 112), 1e-6, 10000.0,
+    bos_token_id=2, eos_token_id=1, pad_token_id=0, attention_bias=False, cache_implementation="hybrid",
+    hidden_act=GELU, hidden_activation=GELU, head_dim=16, query_pre_attn_scalar=16, sliding_window=20,
+    attn_logit_softcapping=5.0, final_logit_softcapping=3.0,
+)  # fmt: skip
+GEMMA3 = without(
+    sized(
+        "Gemma3", "gemma3_text", (32, 40, 6, 2, 1, 112), 1e-6, 1000000.0,
+        bos_token_id=2, eos_token_id=1, pad_token_id=0, attention_bias=False, use_cache=True, rope_scaling=None,
+        hidden_activation=GELU, head_dim=16, query_pre_attn_scalar=16, sliding_window=30, sliding_window_pattern=6,
+        rope_local_base_freq=10000.0, attn_logit_softcapping=None, final_logit_softcapping=None,
+    ),
+    "hidden_act",
+)  # fmt: skip
+# The width of Mixtral's experts is `intermediate_size`; Qwen3-MoE has another key, and layers without experts.
+MIXTRAL = sized(
+    "Mixtral", "mixtral", (32, 32, 3, 4, 2, 104), 1e-5, 1000000.0,
+    head_dim=16, num_experts_per_tok=2, num_local_experts=5, output_router_logits=False, sliding_window=None,
+    router_aux_loss_coef=0.02, tie_word_embeddings=False, torch_dtype="bfloat16", use_cache=True,
+)  # fmt: skip
+QWEN3_MOE = sized(
+    "Qwen3Moe", "qwen3_moe", (32, 56, 2, 4, 2, 104), 1e-6, 1000000.0, **PLAIN,
+    decoder_sparse_step=1, head_dim=16, max_window_layers=2, mlp_only_layers=[], moe_intermediate_size=24,
+    norm_topk_prob=True, num_experts=6, num_experts_per_tok=3, output_router_logits=False,
+    router_aux_loss_coef=0.001, sliding_window=None, use_sliding_window=False, use_cache=True,
+)  # fmt: skip
+
+
+# Overrides that several cases share.
+LLAMA3 = dict(
+    head_dim=32,
     num_attention_heads=2,
-    num_hidden_layers=6,
     num_key_value_heads=1,
-    pad_token_id=0,
-    query_pre_attn_scalar=16,
-    rms_norm_eps=1e-6,
-    rope_local_base_freq=10000.0,
-    rope_scaling=None,
-    rope_theta=1000000.0,
-    sliding_window=30,
-    sliding_window_pattern=6,
-    torch_dtype="float32",
-    use_cache=True,
-    vocab_size=112,
+    tie_word_embeddings=True,
+    eos_token_id=[2, 3, 4],
 )
-
-
-def without(config, *keys):
-    return {k: v for k, v in config.items() if k not in keys}
-
+TRAINED_64 = dict(factor=4.0, original_max_position_embeddings=64)
 
 # weights name -> (stored type, number of shards, {case: config})
 GROUPS = {
@@ -332,25 +185,10 @@ GROUPS = {
         "float32",
         1,
         {
-            "llama3": LLAMA
-            | dict(
-                head_dim=32,
-                num_attention_heads=2,
-                num_key_value_heads=1,
-                rope_theta=500000.0,
-                rope_scaling=LLAMA3_SCALING,
-                tie_word_embeddings=True,
-                eos_token_id=[2, 3, 4],
-            ),
+            "llama3": LLAMA | LLAMA3 | dict(rope_theta=500000.0, rope_scaling=LLAMA3_SCALING),
             "llama3-rope-parameters": without(LLAMA, "rope_scaling", "rope_theta")
-            | dict(
-                head_dim=32,
-                num_attention_heads=2,
-                num_key_value_heads=1,
-                rope_parameters=LLAMA3_SCALING | dict(rope_theta=500000.0),
-                tie_word_embeddings=True,
-                eos_token_id=[2, 3, 4],
-            ),
+            | LLAMA3
+            | dict(rope_parameters=LLAMA3_SCALING | dict(rope_theta=500000.0)),
         },
     ),
     # group of 3, and heads * head_dim (96) is not the hidden size (48)
@@ -421,34 +259,21 @@ GROUPS = {
             "qwen2": QWEN2,
             # Qwen2.5's own recipe: max_position_embeddings stays the trained length, usable context is 256 here.
             "qwen2-yarn-type": QWEN2
-            | dict(
-                max_position_embeddings=64,
-                rope_scaling=dict(type="yarn", factor=4.0, original_max_position_embeddings=64),
-            ),
+            | dict(max_position_embeddings=64, rope_scaling=dict(type="yarn", **TRAINED_64)),
             "qwen2-yarn-rope-type": QWEN2
-            | dict(
-                max_position_embeddings=256,
-                rope_scaling=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=64),
-            ),
+            | dict(max_position_embeddings=256, rope_scaling=dict(rope_type="yarn", **TRAINED_64)),
             "qwen2-yarn-rope-parameters": without(QWEN2, "rope_theta", "torch_dtype")
             | dict(
                 dtype="float32",
                 max_position_embeddings=64,
-                rope_parameters=dict(
-                    rope_type="yarn", factor=4.0, original_max_position_embeddings=64, rope_theta=1000000.0
-                ),
+                rope_parameters=dict(rope_type="yarn", rope_theta=1000000.0, **TRAINED_64),
             ),
             # the optional keys; a program may refuse them by name, but must not ignore them
             "qwen2-yarn-options": QWEN2
             | dict(
                 max_position_embeddings=64,
                 rope_scaling=dict(
-                    rope_type="yarn",
-                    factor=4.0,
-                    original_max_position_embeddings=64,
-                    beta_fast=4.0,
-                    beta_slow=0.5,
-                    attention_factor=1.25,
+                    rope_type="yarn", beta_fast=4.0, beta_slow=0.5, attention_factor=1.25, **TRAINED_64
                 ),
             ),
         },
@@ -501,7 +326,24 @@ GROUPS = {
             | dict(partial_rotary_factor=0.75, original_max_position_embeddings=256, rope_scaling=PHI3_LONGROPE),
         },
     ),
-}
+    "mixtral": ("bfloat16", 1, {"mixtral": MIXTRAL, "mixtral-window": MIXTRAL | dict(sliding_window=72)}),
+    "mixtral-fused": ("bfloat16", 1, {"mixtral-fused": MIXTRAL | dict(num_hidden_layers=2)}),
+    "qwen3-moe": ("float32", 2, {"qwen3-moe": QWEN3_MOE}),
+    # Experts in layer 1 of 5 alone; their shares are not normalised.
+    "qwen3-moe-mixed": (
+        "bfloat16",
+        1,
+        {
+            "qwen3-moe-mixed": without(QWEN3_MOE, "num_experts")
+            | dict(
+                num_local_experts=6, num_hidden_layers=5, decoder_sparse_step=2, mlp_only_layers=[3, 7],
+                norm_topk_prob=False, torch_dtype="bfloat16",
+            ),
+        },
+    ),
+}  # fmt: skip
+# Groups whose experts are saved in one tensor, as transformers 5 does with save_original_format=False.
+FUSED = ("mixtral-fused", "qwen3-moe-mixed")
 
 
 def tensors(config, seed):
@@ -564,6 +406,8 @@ def tensors_of_any(config, seed):
         std, mean = 1.5 / np.sqrt(shape[-1]), 0.0
         if name.startswith("model.embed_tokens"):
             std = 0.05
+        elif name.endswith("mlp.gate.weight"):
+            std = 3.0 / np.sqrt(shape[-1])
         elif name.startswith("lm_head"):
             std = 2.0 / np.sqrt(shape[-1])
         elif "norm" in name:
@@ -573,10 +417,33 @@ def tensors_of_any(config, seed):
     return {name: torch.from_numpy(value) for name, value in out.items()}, torch.from_numpy(prompt)
 
 
+def apart(config, weights):
+    """Experts of which transformers makes one tensor, one by one under the names that files on the hub have."""
+    mixtral = config["model_type"] == "mixtral"
+    names = ("w1", "w3", "w2") if mixtral else ("gate_proj", "up_proj", "down_proj")
+    out = {}
+    for name, value in weights.items():
+        own = name.replace(".mlp.", ".block_sparse_moe.") if mixtral else name
+        stem = own.rpartition(".")[0]
+        for expert, part in enumerate(value) if ".experts." in name else ():
+            if name.endswith("gate_up_proj"):
+                for which, half in zip(names, part.chunk(2)):
+                    out[f"{stem}.{expert}.{which}.weight"] = half.clone()
+            else:
+                out[f"{stem}.{expert}.{names[2]}.weight"] = part.clone()
+        if ".experts." not in name:
+            out[own] = value
+    return out
+
+
 def load(folder, dtype):
     """transformers, from the folder on disk as any user would."""
     model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=dtype, attn_implementation="eager", config=AutoConfig.from_pretrained(folder)
+        folder,
+        dtype=dtype,
+        attn_implementation="eager",
+        experts_implementation="eager",
+        config=AutoConfig.from_pretrained(folder),
     ).eval()
     assert not any(p.is_meta for p in model.parameters())
     return model
@@ -606,7 +473,11 @@ def reference(folder, prompt):
     whole = torch.cat([prompt, torch.tensor(greedy)])[None]
     once = model(whole, use_cache=False).logits[0]
     scale = float(once.abs().max())
-    exact = load(folder, torch.float64)(whole, use_cache=False).logits[0]
+    model = load(folder, torch.float64)
+    gaps, watched = [], [module for name, module in model.named_modules() if name.endswith("mlp.gate")]
+    for router in watched:
+        router.register_forward_hook(lambda module, _, out: gaps.append(gap(out[0][-DECODED - 1 :], module.top_k)))
+    exact = model(whole, use_cache=False).logits[0]
     rows = torch.cat([prefill[-1:], decode])
     top = rows.topk(2, dim=-1).values
     report = dict(
@@ -616,12 +487,24 @@ def reference(folder, prompt):
         smallest_margin=float((top[:, 0] - top[:, 1]).min()) / scale,
         distinct=len(set(greedy)),
         rope=rope,
-    )
+    ) | (dict(smallest_gap=min(gaps)) if gaps else {})
     return prefill, decode, greedy, report
 
 
+def gap(logits, chosen):
+    """How far the last expert that a token goes through is from the first that it does not."""
+    top = logits.topk(chosen + 1, dim=-1).values
+    return float((top[:, -2] - top[:, -1]).min())
+
+
 def good(report):
-    return report["smallest_margin"] > 5e-3 and report["distinct"] >= 8 and report["f32_against_f64"] < 1e-5
+    # Experts are chosen clearly too, so that rounding does not choose others.
+    return (
+        report["smallest_margin"] > 5e-3
+        and report["distinct"] >= 8
+        and report["f32_against_f64"] < 1e-5
+        and report.get("smallest_gap", 1.0) > 0.02
+    )
 
 
 def write_weights(folder, weights, dtype, shards):
@@ -711,6 +594,8 @@ def make(work, groups, before):
             first = next(iter(configs.values()))
             make_weights = tensors if first["model_type"] in KNOWN else tensors_of_any
             weights, prompt = make_weights(first, seed)
+            if group not in FUSED:
+                weights = apart(first, weights)
             write_weights(scratch / "weights", weights, dtype, shards)
             for case, config in configs.items():
                 stage(scratch / "weights", config, scratch / case)

@@ -67,7 +67,8 @@ pub(super) struct MakeArgs {
     #[arg(long, value_name = "BITS", value_delimiter = ',', value_parser = values::width,
           conflicts_with_all = ["rule", "importance", "plan"])]
     pub(super) v_widths: Vec<Width>,
-    /// The most that the K/V cache may weigh at a context, such as 1.5GiB@32k
+    /// The most that the K/V cache may weigh at a context, such as 1.5GiB@32k; layers with a window
+    /// count as if they had none
     #[arg(long, value_name = "SIZE@CONTEXT", value_parser = values::fit)]
     pub(super) fit: Option<Fit>,
     /// Keep as many channels in each head as this mask does

@@ -23,8 +23,8 @@ pub struct ScoreArgs {
     /// How channels are scored
     #[arg(long, value_parser = scoring())]
     rule: Scoring,
-    /// Text files to run through the model (rules key-norm, think and sensitivity). Sensitivity also
-    /// takes names of fetched texts, and `sentences`, which are generated [default for it: the texts
+    /// Text files to run through the model, for rules that look at one. Fisher and sensitivity also
+    /// take names of fetched texts, and `sentences`, which are generated [default for them: the texts
     /// that learning reads]
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(super) text: Vec<PathBuf>,
@@ -37,13 +37,13 @@ pub struct ScoreArgs {
     pub(super) out: PathBuf,
     #[command(flatten)]
     force: ForceArg,
-    /// Tokens of a window (rules key-norm and think) [default: 1024]
+    /// Tokens of a window, for rules without a gradient [default: 1024]
     #[arg(long, value_name = "TOKENS", value_parser = values::tokens_or_zero)]
     pub(super) ctx: Option<usize>,
-    /// Most tokens to run in all (rules key-norm and think) [default: 16k]
+    /// Most tokens to run in all, for rules without a gradient [default: 16k]
     #[arg(long, value_name = "TOKENS", value_parser = values::tokens_or_zero)]
     pub(super) max_tokens: Option<usize>,
-    /// Seed of the rules random and sensitivity
+    /// Seed of the rules random, fisher and sensitivity
     #[arg(long, default_value_t = 0)]
     pub(super) seed: u64,
     /// Print one JSON object
@@ -78,19 +78,28 @@ fn scoring() -> impl TypedValueParser<Value = Scoring> {
 pub fn run(args: &ScoreArgs) -> Result<()> {
     args.progress.choose();
     args.force.check(&args.out)?;
+    let (name, has_gradient) = match args.rule {
+        Scoring::Importance(rule) => (rule.name, rule.needs == Needs::Gradient),
+        Scoring::Sensitivity => (SENSITIVITY, true),
+    };
+    if !has_gradient && args.sensitivity.is_given() {
+        return Err(Error::input(
+            "--windows, --window-tokens, --rows, --draws, --recall-weight, --sink, --recent and --chunk belong to --rule fisher and --rule sensitivity",
+        ));
+    }
+    if has_gradient && args.imatrix.is_some() {
+        return Err(Error::input(format!(
+            "--imatrix does not belong to --rule {name}, which needs gradients"
+        )));
+    }
+    if has_gradient && (args.ctx.is_some() || args.max_tokens.is_some()) {
+        return Err(Error::input(format!(
+            "--ctx and --max-tokens do not belong to --rule {name}: give it --windows and --window-tokens"
+        )));
+    }
     match args.rule {
-        Scoring::Importance(_) if args.sensitivity.is_given() => Err(Error::input(
-            "--windows, --window-tokens, --rows, --draws, --recall-weight, --sink, --recent and --chunk belong to --rule sensitivity",
-        )),
+        Scoring::Importance(rule) if has_gradient => sensitivity::run(args, Some(rule)),
         Scoring::Importance(rule) => importance::run(args, rule),
-        Scoring::Sensitivity if args.imatrix.is_some() => Err(Error::input(
-            "--imatrix does not belong to --rule sensitivity, which needs gradients",
-        )),
-        Scoring::Sensitivity if args.ctx.is_some() || args.max_tokens.is_some() => {
-            Err(Error::input(
-                "--ctx and --max-tokens do not belong to --rule sensitivity: give it --windows and --window-tokens",
-            ))
-        }
-        Scoring::Sensitivity => sensitivity::run(args),
+        Scoring::Sensitivity => sensitivity::run(args, None),
     }
 }

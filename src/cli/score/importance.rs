@@ -133,12 +133,12 @@ fn of_model(args: &ScoreArgs, rule: Rule, ctx: usize, max_tokens: usize) -> Resu
             texts.push(ids);
         }
         let bar = ProgressLine::new(&format!("scoring {} tokens", count(tokens)));
-        let squares = score::gather(&model.decoder, &texts, ctx, &mut |share| {
+        let moments = score::gather(&model.decoder, &texts, ctx, &mut |share| {
             bar.share(share);
             Ok(())
         })?;
         bar.finish();
-        squares.importance(rule)?
+        moments.importance(rule)?
     } else {
         rule.scores(Given::nothing(model.config().mask_shape(), args.seed))?
     };

@@ -1,4 +1,4 @@
-//! `kscope score --rule sensitivity`.
+//! `kscope score --rule sensitivity`, and rules that give importance by one.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -11,17 +11,17 @@ use crate::cli::progress::ProgressLine;
 use crate::cli::values;
 use crate::learn::data::{self, Haystack};
 use crate::learn::sensitivity::{
-    SensitivitySettings, SensitivityStep, costliest_share, measure, recipe,
+    SENSITIVITY, SensitivitySettings, SensitivityStep, costliest_share, measure, recipe,
 };
-use crate::mask::files::{self, Contents, DEFAULT_ALIGN, Origin, SensitivityFile};
-use crate::mask::{Window, fingerprint};
+use crate::mask::files::{self, Contents, DEFAULT_ALIGN, ImportanceFile, Origin, SensitivityFile};
+use crate::mask::{Given, Rule, Window, fingerprint};
 use crate::model::config::Config;
 use crate::numbers::percent;
 use crate::{Error, Result};
 
-/// Options of `--rule sensitivity`.
+/// Options of the measurement.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Rule sensitivity")]
+#[command(next_help_heading = "Rules fisher and sensitivity")]
 pub(super) struct SensitivityArgs {
     /// Windows of text [default: 3]
     #[arg(long, value_name = "N", value_parser = values::number)]
@@ -93,8 +93,8 @@ fn texts(args: &ScoreArgs) -> Result<Haystack> {
     }
 }
 
-/// Measures and writes a sensitivity file.
-pub(super) fn run(args: &ScoreArgs) -> Result<()> {
+/// Measures and writes a sensitivity file or, with a rule, the importance that the rule makes of it.
+pub(super) fn run(args: &ScoreArgs, rule: Option<Rule>) -> Result<()> {
     let haystack = texts(args)?;
     let model = args.model.load()?;
     let settings = args.sensitivity.settings(model.config(), args.seed);
@@ -110,21 +110,30 @@ pub(super) fn run(args: &ScoreArgs) -> Result<()> {
     let shape = measured.sensitivity.shape();
     let costliest = costliest_share(&measured.sensitivity);
     let (text_rows, recall_rows) = (measured.text_rows, measured.recall_rows);
+    let name = rule.map_or(SENSITIVITY, |rule| rule.name);
     let origin = Origin {
         model: model.name.clone(),
         fingerprint: fingerprint(&model.config().geometry()),
         window: settings.window,
         align: DEFAULT_ALIGN,
-        recipe: recipe(&model, &haystack, &settings, &measured),
+        recipe: recipe(name, &model, &haystack, &settings, &measured),
     };
-    let file = SensitivityFile { sensitivity: measured.sensitivity, origin };
-    files::save(&args.out, &Contents::Sensitivity(file), true)?;
+    let sensitivity = measured.sensitivity;
+    let contents = match rule {
+        Some(rule) => {
+            let given =
+                Given { sensitivity: Some(&sensitivity), ..Given::nothing(shape, args.seed) };
+            Contents::Importance(ImportanceFile { importance: rule.scores(given)?, origin })
+        }
+        None => Contents::Sensitivity(SensitivityFile { sensitivity, origin }),
+    };
+    files::save(&args.out, &contents, true)?;
     let out = args.out.display().to_string();
     match args.json {
         true => output::json(
-            "score sensitivity",
+            if rule.is_some() { "score importance" } else { "score sensitivity" },
             &json!({
-                "rule": "sensitivity",
+                "rule": name,
                 "shape": shape,
                 "text_rows": text_rows,
                 "recall_rows": recall_rows,
@@ -133,6 +142,10 @@ pub(super) fn run(args: &ScoreArgs) -> Result<()> {
                 "out": out,
             }),
         ),
+        false if rule.is_some() => output::line(&format!(
+            "{name} importance of {} {shape} is in {out}, measured in {seconds:.0} s",
+            model.name
+        )),
         false => output::line(&format!(
             "sensitivity of {} {shape} is in {out}, measured in {seconds:.0} s: 1 % of the K channels have {} of the damage at 4 bits",
             model.name,

@@ -82,7 +82,7 @@ pub(super) fn run(args: &SweepArgs, model: &Arc<Model>, points: &[SweepPoint]) -
             align: point.selection.map(|(_, align)| align),
             sparsity: 1.0 - point.spec.mask().kept_ratio(),
             window: point.spec.window(),
-            stored: PlanReport::of(point.spec.plan(), point.spec.window()),
+            stored: PlanReport::of(&point.spec, prompt.len()),
             kld: measured.divergence.kld,
             top1_agreement: measured.divergence.top1_agreement,
             tpot_ms: median_ms(&measured.step_times),

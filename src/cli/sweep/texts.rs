@@ -286,7 +286,7 @@ fn report(
         Row {
             plan: point.name.clone(),
             window: point.spec.window(),
-            stored: PlanReport::of(point.spec.plan(), point.spec.window()),
+            stored: PlanReport::of(&point.spec, args.texts.window_tokens),
             kv_bytes: mean_bytes(losses),
             kv_bytes_dense: mean_bytes(dense),
             kld: Spread { stderr: over_windows.stderr, ..divergence.kld },
@@ -334,7 +334,8 @@ fn judged(
     };
     let cost = |(point, row): (&SweepPoint, &Row)| {
         let recall = row.recall.as_ref().map(|recall| recall.right);
-        Cost::of(&point.name, &point.spec, tokens, row.kld.mean, recall)
+        let spec = (&*point.spec, Arc::clone(point.spec.sight()));
+        Cost::of(&point.name, spec, tokens, row.kld.mean, recall)
     };
     let costs: Vec<Cost> = points.iter().zip(&rows).map(cost).collect();
     let plain: Vec<Cost> = (points.iter().zip(&costs))

@@ -14,9 +14,9 @@ use super::sides::{Both, Followed, RunSides, Solo};
 use super::statistics::{Watcher, memory};
 use crate::cache::CacheSpec;
 use crate::decode::comparison::check_room;
+use crate::decode::moments::MomentSums;
 use crate::decode::session::Request;
-use crate::decode::squares::Squares;
-use crate::mask::{Needs, Rule};
+use crate::mask::{Given, Needs, Rule};
 use crate::model::Model;
 use crate::model::decoder::PrefillHooks;
 use crate::model::tokenizer::Conversation;
@@ -74,7 +74,7 @@ impl Run {
             context: setup.context,
             ignore_end: start.ignore_end || matches!(start.prompt, Prompt::Facts { .. }),
         };
-        let mut squares = Squares::new(config);
+        let mut moments = MomentSums::new(config)?;
         let keep_going = outbox.wanted();
         let hooks = PrefillHooks {
             chunk: PrefillHooks::CHUNK,
@@ -83,7 +83,7 @@ impl Run {
                 keep_going()
             },
             keep_going: &keep_going,
-            observe: &mut |view| squares.add(&view),
+            observe: &mut |view| moments.add(&view),
         };
         let prefill = std::time::Instant::now();
         let at_hand = cache.zip(known.as_ref().map(|prompt: &ReadPrompt| &prompt.logits[..]));
@@ -98,7 +98,7 @@ impl Run {
         let prompt = known.unwrap_or_else(|| ReadPrompt {
             tokens,
             logits: sides.logits().to_vec(),
-            rules: rules_of(&squares),
+            rules: rules_of(&moments),
             prefill_ms: milliseconds(prefill.elapsed()),
             ttft_ms: milliseconds(began.elapsed()),
         });
@@ -279,9 +279,11 @@ fn check_memory(
 
 /// Importance by the rules that need a text. Values out of range give none; the maps of these rules
 /// are then missing.
-fn rules_of(squares: &Squares) -> Option<Rules> {
+fn rules_of(sums: &MomentSums) -> Option<Rules> {
+    let moments = sums.moments().ok()?;
+    let given = Given { moments: Some(&moments), ..Given::nothing(sums.shape(), 0) };
     let scored = Rule::ALL.into_iter().filter(|rule| rule.needs == Needs::Text);
-    let scored = scored.map(|rule| Ok((rule, squares.importance(rule)?.scores().to_vec())));
+    let scored = scored.map(|rule| Ok((rule, rule.scores(given)?.scores().to_vec())));
     scored.collect::<Result<Vec<_>>>().ok().map(Rules::new)
 }
 

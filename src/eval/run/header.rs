@@ -25,7 +25,8 @@ pub struct MaskHeader {
     pub fingerprint: String,
     /// Sink, recent and chunk.
     pub window: Window,
-    /// Bytes of the middle of a long context for a dense f16 cache's 1.
+    /// Bytes of the middle for a dense f16 cache's 1; where layers have windows, at the longest length
+    /// of the run.
     pub bytes_share: f64,
     /// Bytes of a cache by its tokens, for every length of the run.
     pub kv_bytes: BTreeMap<usize, usize>,
@@ -39,7 +40,7 @@ impl MaskHeader {
             name: name.to_owned(),
             fingerprint: plan_fingerprint(plan),
             window: spec.window(),
-            bytes_share: plan.bytes_share(spec.window().chunk),
+            bytes_share: spec.bytes_share_at(lengths.iter().copied().max().unwrap_or(0)),
             kv_bytes: lengths.iter().map(|&len| (len, spec.bytes_at(len).total())).collect(),
         }
     }

@@ -63,13 +63,13 @@ impl StabilityPlan {
     pub(super) fn measure(&self, model: &Model, half: &Half) -> Result<DomainImportance> {
         let haystack = Haystack { pieces: vec![half.piece.clone()] };
         let sensitivity = measure(model, &haystack, &self.settings, &mut |_| Ok(()))?.sensitivity;
-        let squares = score::gather(&model.decoder, &half.chunks, self.ctx, &mut |_| Ok(()))?;
+        let moments = score::gather(&model.decoder, &half.chunks, self.ctx, &mut |_| Ok(()))?;
         let mut rules = vec![RuleScores {
             rule: SENSITIVITY.to_owned(),
             scores: sensitivity.pruning()?.scores().to_vec(),
         }];
         for rule in Rule::ALL.into_iter().filter(|rule| rule.needs == Needs::Text) {
-            let scores = squares.importance(rule)?.scores().to_vec();
+            let scores = moments.importance(rule)?.scores().to_vec();
             rules.push(RuleScores { rule: rule.name.to_owned(), scores });
         }
         Ok(DomainImportance { shape: model.config().mask_shape(), rules })

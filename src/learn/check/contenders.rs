@@ -1,14 +1,15 @@
-//! The masks in the check: the learned mask, and the training-free rules at its per-head counts and
-//! at their own.
+//! The masks in the check: the learned mask, and the training-free rules at its per-head counts, some
+//! also at their own.
 
 use std::sync::Arc;
 
 use crate::Result;
 use crate::cache::CacheSpec;
-use crate::decode::squares::Squares;
 use crate::element::Dtype;
 use crate::mask::select::{Options, select};
-use crate::mask::{ChannelMask, Given, Needs, Rule, Window, keep_counts};
+use crate::mask::{
+    ChannelMask, Given, Importance, Moments, Needs, Rule, Sensitivity, Window, keep_counts,
+};
 
 /// Which counts per head a rule's mask has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -48,33 +49,64 @@ pub fn dense_and_learned(mask: &ChannelMask, window: Window) -> Result<Vec<Conte
     ])
 }
 
-/// Dense, learned, and every rule at both counts. `squares` come from the training text.
+/// What rules know of the text that was learned from.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// Moments of keys and queries.
+    pub moments: Moments,
+    /// The sensitivity, where it could be measured.
+    pub sensitivity: Option<Sensitivity>,
+    /// Seed of random scores.
+    pub seed: u64,
+}
+
+/// Rules that are also checked at their own counts: those that are published so, and the one whose
+/// counts follow from a loss.
+const OWN_COUNTS: [Rule; 4] = [Rule::FISHER, Rule::THINK, Rule::KEY_NORM, Rule::FREQUENCY];
+
+/// Masks of rules in a check where all needs are met.
+pub(super) fn rivals() -> usize {
+    // The learned mask is no rival of itself.
+    Rule::ALL.len() - 1 + OWN_COUNTS.len()
+}
+
+/// Dense, learned, every rule at the counts of the learned mask, and some at their own. A rule whose
+/// needs are not met is left out.
 pub fn contenders(
     mask: &ChannelMask,
     window: Window,
     align: usize,
-    squares: &Squares,
-    seed: u64,
+    known: &Known,
 ) -> Result<Vec<Contender>> {
     let shape = mask.shape();
+    // Shuffled in bands, a mask keeps its counts of every band.
+    let bits = mask.bits().iter().map(|&kept| f32::from(u8::from(kept))).collect();
+    let bits = Importance::new(shape, bits)?;
+    let given = Given {
+        moments: Some(&known.moments),
+        sensitivity: known.sensitivity.as_ref(),
+        learned: Some(&bits),
+        ..Given::nothing(shape, known.seed)
+    };
     let mut all = dense_and_learned(mask, window)?;
     let sparsity = 1.0 - mask.kept_ratio();
     let equal = ((mask.kept_ratio() * shape.head_dim as f64 / align as f64).round() as usize
         * align)
         .min(shape.head_dim);
     for rule in Rule::ALL {
-        let importance = match rule.needs {
-            Needs::Text => squares.importance(rule)?,
-            Needs::Nothing => rule.scores(Given::nothing(shape, seed))?,
-            // There is no other file to choose by.
-            Needs::File => continue,
-        };
+        if rule == Rule::LEARNED || (rule.needs == Needs::Gradient && known.sensitivity.is_none()) {
+            continue;
+        }
+        let importance = rule.scores(given)?;
         all.push(contender(
             rule,
             Counts::Learned,
             window,
             keep_counts(&importance, &mask.kept_counts()),
         )?);
+        if !OWN_COUNTS.contains(&rule) {
+            continue;
+        }
         let own = match rule.equal_counts {
             true => keep_counts(&importance, &vec![equal; shape.heads()]),
             false => select(&importance, &Options::new(sparsity, align))?,

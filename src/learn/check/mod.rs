@@ -7,7 +7,7 @@ mod plain;
 mod plan;
 mod verdict;
 
-pub use contenders::{Contender, Counts, contenders, dense_and_learned};
+pub use contenders::{Contender, Counts, Known, contenders, dense_and_learned};
 pub use decode::{COMPLETE, CheckPlan, CheckRow, Losses, TextLoss, measure, run};
 pub use plain::{Cost, PLAIN, PlainCache, plain_caches};
 pub use plan::{Extent, answer_steps, plan, recall_prompts, spread_windows, text_windows};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::Result;
 use crate::attention::cuda::check_codes;
-use crate::cache::CacheSpec;
+use crate::cache::{CacheSpec, Sight};
 use crate::element::Dtype;
 use crate::mask::{CachePlan, Shape, Window};
 use crate::numbers::{nats, percent};
@@ -46,9 +46,10 @@ pub fn plain_caches(
 pub struct Cost {
     /// Its name.
     pub name: String,
-    /// Bytes of the middle of a long context for a dense f16 cache's 1.
+    /// Bytes of the middle for a dense f16 cache's 1: of any long context, or at the length below
+    /// where layers have windows.
     pub bytes_share: f64,
-    /// Length that the next figure is of.
+    /// Length that the figures are of.
     pub tokens: usize,
     /// Bytes at that length, window included.
     pub kv_bytes: usize,
@@ -59,17 +60,18 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// The cost of a cache at a length of `tokens` tokens.
+    /// The cost of a cache at a length of `tokens` tokens, in a model whose layers look back so far.
     pub fn of(
         name: &str,
-        spec: &CacheSpec,
+        (spec, sight): (&CacheSpec, Arc<Sight>),
         tokens: usize,
         kld_mean: f64,
         recall: Option<f64>,
     ) -> Self {
+        let spec = spec.clone().with_sight(sight);
         Self {
             name: name.to_owned(),
-            bytes_share: spec.plan().bytes_share(spec.window().chunk),
+            bytes_share: spec.bytes_share_at(tokens),
             tokens,
             kv_bytes: spec.bytes_at(tokens).total(),
             kld_mean,
@@ -97,5 +99,23 @@ impl Cost {
             percent(self.bytes_share, 1),
             nats(self.kld_mean)
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cost_counts_what_layers_with_windows_no_longer_store() {
+        let shape = Shape { layers: 2, kv_heads: 1, head_dim: 64 };
+        let plan = CachePlan::named("k8v8", shape).unwrap();
+        let spec = CacheSpec::planned(Window::default(), Dtype::F16, plan).unwrap();
+        let sight = |windows: Vec<Option<usize>>| Arc::new(Sight { windows, score_cap: None });
+        let whole = Cost::of("", (&spec, sight(Vec::new())), 8192, 0.1, None);
+        let cut = Cost::of("", (&spec, sight(vec![Some(512), None])), 8192, 0.1, None);
+        assert!(cut.kv_bytes * 2 > whole.kv_bytes && cut.kv_bytes * 10 < whole.kv_bytes * 6);
+        // Both layers have the same widths, so their share is the same however much each sees.
+        assert!((cut.bytes_share - whole.bytes_share).abs() < 1e-12);
     }
 }

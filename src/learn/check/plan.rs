@@ -1,12 +1,12 @@
 //! Held-out data: fresh seeds, other lengths, evenly spread depths, and texts that were not trained
 //! on.
 
+use super::contenders::rivals;
 use super::decode::CheckPlan;
 use super::plain::PLAIN;
 use crate::learn::data::{
     Draw, Haystack, HaystackPart, HaystackPiece, Task, Tokens, draw_of_length, window_of,
 };
-use crate::mask::{Needs, Rule};
 use crate::model::Model;
 use crate::random::SplitMix64;
 use crate::{Error, Result, numbers};
@@ -43,8 +43,7 @@ const TEXTS: usize = 3;
 /// About the decode steps of a check of so many prompts, with every rule and plain cache: answers of
 /// eight tokens, and the windows of a few texts.
 pub fn answer_steps(prompts: usize) -> usize {
-    let rules = Rule::ALL.into_iter().filter(|rule| rule.needs != Needs::File).count();
-    let others = 2 * rules + PLAIN.len();
+    let others = rivals() + PLAIN.len();
     let answers = prompts * (2 * CODES + others * RULE_QUESTIONS);
     answers * 8 + text_windows(prompts) * FORCED * (2 + others)
 }

@@ -8,13 +8,14 @@ use super::{LearnEvent, LearnRequest};
 use crate::cache::CacheSpec;
 use crate::element::Dtype;
 use crate::learn::check::{
-    self, COMPLETE, CheckPlan, CheckRow, Contender, Cost, Extent, Losses, McNemar, Thresholds,
-    Verdict,
+    self, COMPLETE, CheckPlan, CheckRow, Contender, Cost, Extent, Known, Losses, McNemar,
+    Thresholds, Verdict,
 };
 use crate::learn::data::{HaystackPart, HaystackPiece};
 use crate::learn::score;
+use crate::learn::sensitivity::{self, SensitivitySettings};
 use crate::learn::train::{Settings, TrainState};
-use crate::mask::{ChannelMask, Window, bytes};
+use crate::mask::{ChannelMask, Sensitivity, bytes};
 use crate::model::Model;
 use crate::random::SplitMix64;
 use crate::{Error, Result};
@@ -38,8 +39,8 @@ pub(super) fn checked(
     mask: &ChannelMask,
     report: &mut dyn FnMut(&LearnEvent) -> Result<()>,
 ) -> Result<Checked> {
-    let Settings { window, align, seed, .. } = request.settings;
-    let (contenders, plan, own_texts) = prepare(model, request, mask, window, align, seed)?;
+    let Settings { window, .. } = request.settings;
+    let (contenders, plan, own_texts) = prepare(model, request, mask, report)?;
     let plain = match request.baked {
         true => Vec::new(),
         false => check::plain_caches(mask.shape(), window, Dtype::F16, model.decoder.is_on_host())?,
@@ -59,6 +60,7 @@ pub(super) fn checked(
     let tokens = request.lengths.1;
     let cost = |name: &str, spec: &CacheSpec, losses: &Losses| {
         let recall = (!losses.answers.is_empty()).then(|| losses.recall());
+        let spec = (spec, model.config().sight());
         Cost::of(name, spec, tokens, losses.divergence(own_texts).kld.mean, recall)
     };
     let mut costs = Vec::with_capacity(1 + plain.len());
@@ -74,10 +76,9 @@ fn prepare(
     model: &Model,
     request: &LearnRequest,
     mask: &ChannelMask,
-    window: Window,
-    align: usize,
-    seed: u64,
+    report: &mut dyn FnMut(&LearnEvent) -> Result<()>,
 ) -> Result<(Vec<Contender>, CheckPlan, usize)> {
+    let Settings { window, align, seed, .. } = request.settings;
     let tokenizer = model
         .tokenizer
         .as_ref()
@@ -96,18 +97,46 @@ fn prepare(
         })
         .collect::<Result<Vec<_>>>()?;
     let contenders = match request.rivals {
-        true => check::contenders(
-            mask,
-            window,
-            align,
-            &score::gather(&model.decoder, &texts, 1024, &mut |_| Ok(()))?,
-            seed,
-        )?,
+        true => {
+            let moments =
+                score::gather(&model.decoder, &texts, 1024, &mut |_| Ok(()))?.moments()?;
+            let sensitivity = sensitivity(model, request, report)?;
+            let known = Known { moments, sensitivity, seed };
+            check::contenders(mask, window, align, &known)?
+        }
         false => check::dense_and_learned(mask, window)?,
     };
     let extent = Extent { prompts: request.check_prompts, lengths: request.lengths, seed };
     let (plan, own_texts) = check::plan(model, &request.haystack, &request.others, &extent)?;
     Ok((contenders, plan, own_texts))
+}
+
+/// The sensitivity on the texts that were learned from, with the window of the mask; none where it
+/// cannot be measured, which is no reason to lose what was learned: weights on a device, texts too
+/// short for a window.
+fn sensitivity(
+    model: &Model,
+    request: &LearnRequest,
+    report: &mut dyn FnMut(&LearnEvent) -> Result<()>,
+) -> Result<Option<Sensitivity>> {
+    let usual = SensitivitySettings::new(model.config());
+    let window_tokens = usual.window_tokens.min(request.lengths.1);
+    let settings = SensitivitySettings {
+        window: request.settings.window,
+        windows: 2,
+        window_tokens,
+        rows: usual.rows.min(window_tokens / 4).max(1),
+        seed: request.settings.seed,
+        ..usual
+    };
+    let measured = sensitivity::measure(model, &request.haystack, &settings, &mut |_| {
+        report(&LearnEvent::Check(0.0))
+    });
+    match measured {
+        Ok(measured) => Ok(Some(measured.sensitivity)),
+        Err(Error::Cancelled) => Err(Error::Cancelled),
+        Err(_) => Ok(None),
+    }
 }
 
 /// The verdict on the second row, compared with the first, dense one, and with plain caches.

@@ -8,8 +8,9 @@ use crate::learn::data::Haystack;
 use crate::mask::{Sensitivity, Width};
 use crate::model::Model;
 
-/// How a sensitivity was measured, to be stored in its file.
+/// How a sensitivity was measured, to be stored in its file or in that of what `rule` makes of it.
 pub fn recipe(
+    rule: &str,
     model: &Model,
     haystack: &Haystack,
     settings: &SensitivitySettings,
@@ -20,7 +21,7 @@ pub fn recipe(
         texts.map(|piece| json!({ "name": piece.name, "sha256": piece.sha256() })).collect();
     json!({
         "tool": concat!("kscope ", env!("CARGO_PKG_VERSION")),
-        "rule": super::SENSITIVITY,
+        "rule": rule,
         "weights": model.decoder.learning_weights(),
         "texts": texts,
         "settings": settings,

@@ -225,15 +225,27 @@ impl CachePlan {
         bytes
     }
 
-    /// Bytes of the middle of a long context for a dense f16 cache's 1, scales and minima included.
-    /// Where 16 bits stand for another element type, they count as f16 all the same.
+    /// Bytes of the middle of a long context for a dense f16 cache's 1, scales and minima included,
+    /// where every layer sees all of it. Where 16 bits stand for another element type, they count as
+    /// f16 all the same.
     pub fn bytes_share(&self, chunk: usize) -> f64 {
-        let shape = self.shape();
+        self.share_of_heads(self.shape().each_head(), chunk)
+    }
+
+    /// The same of one layer.
+    pub fn layer_bytes_share(&self, layer: usize, chunk: usize) -> f64 {
+        self.share_of_heads((0..self.shape().kv_heads).map(|head| (layer, head)), chunk)
+    }
+
+    fn share_of_heads(&self, heads: impl Iterator<Item = (usize, usize)>, chunk: usize) -> f64 {
         // 64 tokens, so that codes fill whole bytes.
         let (tokens, group) = (64, group_tokens(chunk));
-        let stored: usize =
-            shape.each_head().flat_map(|head| self.head_bytes(head, 2).at(tokens, group)).sum();
-        stored as f64 / (4 * tokens * shape.entries()) as f64
+        let (mut stored, mut count) = (0, 0);
+        for head in heads {
+            stored += self.head_bytes(head, 2).at(tokens, group).iter().sum::<usize>();
+            count += 1;
+        }
+        stored as f64 / (4 * tokens * count * self.shape().head_dim) as f64
     }
 
     /// Sha256 of coding, K widths and V widths, in hexadecimal.

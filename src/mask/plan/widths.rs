@@ -1,6 +1,6 @@
 //! Numbers on the widths of a plan, and of two plans compared.
 
-use super::{CachePlan, Width, WidthCounts, group_tokens};
+use super::{CachePlan, Width, WidthCounts};
 use crate::{Error, Result};
 
 /// How many K channels and how many V have each width, and what they weigh.
@@ -39,7 +39,7 @@ impl WidthStatistics {
                 .map(|layer| LayerWidths {
                     k_bits_histogram: WidthCounts::of(layer_k(plan, layer)),
                     v_bits: layer_v(plan, layer).iter().map(|width| width.bits()).collect(),
-                    bytes_share: layer_share(plan, layer, chunk),
+                    bytes_share: plan.layer_bytes_share(layer, chunk),
                 })
                 .collect(),
         }
@@ -104,7 +104,7 @@ pub fn compare_widths(a: (&CachePlan, usize), b: (&CachePlan, usize)) -> Result<
                 of(
                     plans.map(|(plan, _)| layer_k(plan, layer)),
                     plans.map(|(plan, _)| layer_v(plan, layer)),
-                    plans.map(|(plan, chunk)| layer_share(plan, layer, chunk)),
+                    plans.map(|(plan, chunk)| plan.layer_bytes_share(layer, chunk)),
                 )
             })
             .collect(),
@@ -119,15 +119,6 @@ fn layer_k(plan: &CachePlan, layer: usize) -> &[Width] {
 fn layer_v(plan: &CachePlan, layer: usize) -> &[Width] {
     let len = plan.shape().kv_heads;
     &plan.v_widths()[layer * len..][..len]
-}
-
-fn layer_share(plan: &CachePlan, layer: usize, chunk: usize) -> f64 {
-    let shape = plan.shape();
-    // 64 tokens, so that codes fill whole bytes.
-    let (tokens, group) = (64, group_tokens(chunk));
-    let bytes = |head| plan.head_bytes((layer, head), 2).at(tokens, group);
-    let stored: usize = (0..shape.kv_heads).flat_map(bytes).sum();
-    stored as f64 / (4 * tokens * shape.kv_heads * shape.head_dim) as f64
 }
 
 #[cfg(test)]

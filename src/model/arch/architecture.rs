@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{ARCHITECTURES, Keys, KnownGeometry, Spelling, TensorNames};
+use super::{ARCHITECTURES, ExpertRule, Keys, KnownGeometry, Spelling, TensorNames};
 use crate::model::activation::Activation;
 use crate::model::additions::{Additions, LayerKind, Rotation};
 use crate::{Error, Result};
@@ -53,6 +53,8 @@ pub struct Architecture {
     pub gguf_unread: &'static [&'static str],
     /// How a window in the configuration is meant; without a rule it means nothing.
     pub window: Option<WindowRule>,
+    /// The keys of its experts; none where every layer has one MLP.
+    pub experts: Option<ExpertRule>,
     /// Published shapes, for `--random-weights`.
     pub geometries: &'static [KnownGeometry],
 }
@@ -227,6 +229,12 @@ pub struct WindowRule {
     pub in_gguf: bool,
 }
 
+impl WindowRule {
+    /// One window for all layers, where a configuration gives one; llama.cpp does not apply it.
+    pub(super) const EVERYWHERE: Self =
+        Self { flag: false, layers: WindowLayers::All, kinds: false, unsaid: None, in_gguf: false };
+}
+
 /// Which layers have a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WindowLayers {
@@ -291,21 +299,21 @@ impl Architecture {
     /// The architecture of a `config.json` with this `model_type`; an unknown one is refused by
     /// name.
     pub fn of_model_type(name: &str) -> Result<&'static Self> {
-        Self::find(name, |spelling| spelling.hf)
+        Self::find(name, |spelling| spelling.hf, |_| true)
     }
 
-    /// The architecture of a GGUF file with this `general.architecture`; an unknown one is refused
-    /// by name.
-    pub fn of_gguf(name: &str) -> Result<&'static Self> {
-        Self::find(name, |spelling| spelling.gguf)
+    /// The architecture of a GGUF file with this `general.architecture`, where models with and
+    /// without experts may share a name; an unknown one is refused by name.
+    pub fn of_gguf(name: &str, has_experts: bool) -> Result<&'static Self> {
+        Self::find(name, |spelling| spelling.gguf, |known| known.experts.is_some() == has_experts)
     }
 
     /// Why kscope does not run models of a name that people meet.
     fn reason(name: &str) -> Option<&'static str> {
-        const EXPERTS: [&str; 5] = ["mixtral", "gpt_oss", "gpt-oss", "olmoe", "dbrx"];
+        const EXPERTS: [&str; 4] = ["gpt_oss", "gpt-oss", "olmoe", "dbrx"];
         let holds = |words: &[&str]| words.iter().any(|word| name.contains(word));
         if name.contains("moe") || EXPERTS.contains(&name) {
-            return Some("it is a mixture of experts, and kscope runs models with one MLP a layer");
+            return Some("of mixtures of experts, kscope runs Mixtral and Qwen3-MoE");
         }
         if holds(&["deepseek_v", "deepseek2", "kimi"]) {
             return Some("its cache holds latent vectors, not keys of each head");
@@ -318,18 +326,27 @@ impl Architecture {
         }
     }
 
-    fn find(name: &str, spelled: fn(&Spelling) -> &'static str) -> Result<&'static Self> {
-        ARCHITECTURES.iter().copied().find(|known| spelled(&known.spelling) == name).ok_or_else(
-            || {
-                let known: Vec<&str> =
-                    ARCHITECTURES.iter().map(|known| spelled(&known.spelling)).collect();
-                let why = Self::reason(name).map(|why| format!(": {why}")).unwrap_or_default();
-                Error::input(format!(
-                    "architecture `{name}` is not supported{why} (known: {})",
-                    known.join(", ")
-                ))
-            },
-        )
+    /// The architecture that is spelled so; among several, that which is meant.
+    fn find(
+        name: &str,
+        spelled: fn(&Spelling) -> &'static str,
+        is_meant: impl Fn(&Self) -> bool,
+    ) -> Result<&'static Self> {
+        let called =
+            || ARCHITECTURES.iter().copied().filter(|known| spelled(&known.spelling) == name);
+        called().find(|known| is_meant(known)).or_else(|| called().next()).ok_or_else(|| {
+            let mut known: Vec<&str> = Vec::new();
+            for name in ARCHITECTURES.iter().map(|known| spelled(&known.spelling)) {
+                if !known.contains(&name) {
+                    known.push(name);
+                }
+            }
+            let why = Self::reason(name).map(|why| format!(": {why}")).unwrap_or_default();
+            Error::input(format!(
+                "architecture `{name}` is not supported{why} (known: {})",
+                known.join(", ")
+            ))
+        })
     }
 }
 

@@ -17,12 +17,45 @@ pub struct BlockSpec {
     pub k_norm: Option<NormSpec>,
     /// The attention output.
     pub output: LinearSpec,
-    /// RMS norms around the MLP.
+    /// RMS norms around the MLP or the experts.
     pub mlp: BranchSpec,
+    /// The MLP or the experts.
+    pub feed: FeedSpec,
+}
+
+/// What stands between the second norm of a block and its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FeedSpec {
+    /// One MLP.
+    Whole(MlpSpec),
+    /// Experts.
+    Experts(ExpertsSpec),
+}
+
+/// A gated MLP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MlpSpec {
     /// Gate and up.
     pub gate_up: LinearSpec,
-    /// The MLP's output.
+    /// The output.
     pub down: LinearSpec,
+}
+
+/// Experts and what chooses among them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpertsSpec {
+    /// The linear layer that scores them.
+    pub router: LinearSpec,
+    /// What stands before an expert's number in a checkpoint, after the block's.
+    pub list: &'static str,
+    /// How many there are.
+    pub count: usize,
+    /// How many of them a token goes through.
+    pub chosen: usize,
+    /// Whether their weights add up to 1.
+    pub normalised: bool,
+    /// One of them; its names come after the number.
+    pub each: MlpSpec,
 }
 
 /// The norms around attention or the MLP.
@@ -67,8 +100,8 @@ pub struct PartSpec {
 }
 
 impl BlockSpec {
-    /// The block of a model.
-    pub fn new(config: &Config) -> Self {
+    /// A block of a model.
+    pub fn of_layer(config: &Config, layer: usize) -> Self {
         let (names, norms) = (&config.architecture.tensors, config.architecture.norms);
         let (q, kv, hidden, mlp) =
             (config.q_width(), config.kv_width(), config.hidden, config.intermediate);
@@ -99,9 +132,32 @@ impl BlockSpec {
             Some(name) => linear(&[(name, q + 2 * kv)], hidden, config.qkv_bias),
             None => linear(&[(names.q, q), (names.k, kv), (names.v, kv)], hidden, config.qkv_bias),
         };
-        let gate_up = match names.gate_up {
-            Some(name) => linear(&[(name, 2 * mlp)], hidden, config.mlp_bias),
-            None => linear(&[(names.gate, mlp), (names.up, mlp)], hidden, config.mlp_bias),
+        let feed = match (config.experts(layer), names.experts) {
+            (Some(mixture), Some(experts)) => {
+                let width = mixture.width;
+                FeedSpec::Experts(ExpertsSpec {
+                    router: linear(&[(experts.router, mixture.count)], hidden, false),
+                    list: experts.list,
+                    count: mixture.count,
+                    chosen: mixture.chosen,
+                    normalised: mixture.normalised,
+                    each: MlpSpec {
+                        gate_up: linear(
+                            &[(experts.gate, width), (experts.up, width)],
+                            hidden,
+                            false,
+                        ),
+                        down: linear(&[(experts.down, hidden)], width, false),
+                    },
+                })
+            }
+            _ => FeedSpec::Whole(MlpSpec {
+                gate_up: match names.gate_up {
+                    Some(name) => linear(&[(name, 2 * mlp)], hidden, config.mlp_bias),
+                    None => linear(&[(names.gate, mlp), (names.up, mlp)], hidden, config.mlp_bias),
+                },
+                down: linear(&[(names.down, hidden)], mlp, config.mlp_bias),
+            }),
         };
         Self {
             attention: branch(names.attention_norm, names.attention_after),
@@ -110,8 +166,7 @@ impl BlockSpec {
             k_norm: head_norm(names.k_norm.hf, kv),
             output: linear(&[(names.output, hidden)], q, config.output_bias),
             mlp: branch(names.mlp_norm, names.mlp_after),
-            gate_up,
-            down: linear(&[(names.down, hidden)], mlp, config.mlp_bias),
+            feed,
         }
     }
 
@@ -123,15 +178,60 @@ impl BlockSpec {
             .flatten()
     }
 
-    /// All linear layers.
-    pub fn linears(&self) -> [&LinearSpec; 4] {
-        [&self.qkv, &self.output, &self.gate_up, &self.down]
+    /// All linear layers, each with what stands before the names of its parts.
+    pub fn linears(&self) -> Vec<(String, &LinearSpec)> {
+        let own = |linear| (String::new(), linear);
+        let mut all = vec![own(&self.qkv), own(&self.output)];
+        match &self.feed {
+            FeedSpec::Whole(mlp) => all.extend(mlp.linears().map(own)),
+            FeedSpec::Experts(experts) => {
+                all.push(own(&experts.router));
+                for expert in 0..experts.count {
+                    let linears = experts.each.linears();
+                    all.extend(linears.map(|linear| (experts.prefix(expert), linear)));
+                }
+            }
+        }
+        all
     }
 
     /// Number of weights, biases and norms included.
     pub fn parameters(&self) -> usize {
-        self.linears().into_iter().map(LinearSpec::parameters).sum::<usize>()
-            + self.norms().map(|norm| norm.width).sum::<usize>()
+        let attention = self.qkv.parameters() + self.output.parameters();
+        let feed = match &self.feed {
+            FeedSpec::Whole(mlp) => mlp.parameters(),
+            FeedSpec::Experts(experts) => {
+                experts.router.parameters() + self.feed.expert_parameters()
+            }
+        };
+        attention + feed + self.norms().map(|norm| norm.width).sum::<usize>()
+    }
+}
+
+impl FeedSpec {
+    /// Number of weights of all experts.
+    pub fn expert_parameters(&self) -> usize {
+        match self {
+            Self::Whole(_) => 0,
+            Self::Experts(experts) => experts.count * experts.each.parameters(),
+        }
+    }
+}
+
+impl ExpertsSpec {
+    /// What stands before the names of an expert's parts, after the block's number.
+    pub fn prefix(&self, expert: usize) -> String {
+        format!("{}.{expert}.", self.list)
+    }
+}
+
+impl MlpSpec {
+    fn linears(&self) -> [&LinearSpec; 2] {
+        [&self.gate_up, &self.down]
+    }
+
+    fn parameters(&self) -> usize {
+        self.linears().into_iter().map(LinearSpec::parameters).sum()
     }
 }
 

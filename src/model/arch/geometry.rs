@@ -1,7 +1,9 @@
 //! Shapes of published models, for measuring speed and memory where the weights are not available.
 
 use super::{ARCHITECTURES, Architecture};
+use crate::model::additions::Additions;
 use crate::model::config::Config;
+use crate::model::mixture::Mixture;
 use crate::model::rope_scaling::RopeScaling;
 
 /// A published model's shape, from its configuration.
@@ -34,6 +36,8 @@ pub struct KnownGeometry {
     /// Tokens that layers with a window see, where its architecture has such layers and the
     /// published model uses them.
     pub window: Option<usize>,
+    /// Experts of each layer, those that a token goes through, and their width.
+    pub experts: Option<[usize; 3]>,
 }
 
 impl KnownGeometry {
@@ -61,7 +65,14 @@ impl KnownGeometry {
             llama3_factor: None,
             tied: false,
             window: None,
+            experts: None,
         }
+    }
+
+    /// The same with a mixture of experts in every layer, whose weights add up to 1: so many, of
+    /// which a token goes through so many, of this width.
+    pub(super) const fn with_experts(self, experts: [usize; 3]) -> Self {
+        Self { experts: Some(experts), ..self }
     }
 
     /// The same with the embedding as output projection.
@@ -108,7 +119,16 @@ impl KnownGeometry {
             output_bias: architecture.biases.output.unsaid(),
             mlp_bias: architecture.biases.mlp.unsaid(),
             qk_norm: architecture.qk_norm(),
-            additions: architecture.usual_additions(self.layers, self.hidden, self.window),
+            additions: Additions {
+                experts: self.experts.map(|[count, chosen, width]| Mixture {
+                    count,
+                    chosen,
+                    width,
+                    normalised: true,
+                    dense_layers: Vec::new(),
+                }),
+                ..architecture.usual_additions(self.layers, self.hidden, self.window)
+            },
             eos: Vec::new(),
             bos: None,
         }

@@ -43,6 +43,7 @@ pub(super) const LLAMA: Architecture = Architecture {
         gate_up: None,
         down: Spelling::new("mlp.down_proj", "ffn_down"),
         mlp_after: None,
+        experts: None,
     },
     gguf_pairs_rows: true,
     defaults: Defaults {
@@ -74,6 +75,7 @@ pub(super) const LLAMA: Architecture = Architecture {
     gemma: None,
     gguf_unread: &[],
     window: None,
+    experts: None,
     geometries: &[
         KnownGeometry {
             name: "smollm2-135m",
@@ -89,6 +91,7 @@ pub(super) const LLAMA: Architecture = Architecture {
             llama3_factor: None,
             tied: true,
             window: None,
+            experts: None,
         },
         KnownGeometry {
             name: "smollm2-360m",
@@ -104,6 +107,7 @@ pub(super) const LLAMA: Architecture = Architecture {
             llama3_factor: None,
             tied: true,
             window: None,
+            experts: None,
         },
         KnownGeometry {
             name: "tinyllama-1.1b",
@@ -119,6 +123,7 @@ pub(super) const LLAMA: Architecture = Architecture {
             llama3_factor: None,
             tied: false,
             window: None,
+            experts: None,
         },
         KnownGeometry {
             name: "llama-2-7b",
@@ -134,6 +139,7 @@ pub(super) const LLAMA: Architecture = Architecture {
             llama3_factor: None,
             tied: false,
             window: None,
+            experts: None,
         },
         KnownGeometry {
             name: "llama-3.1-8b",
@@ -149,6 +155,7 @@ pub(super) const LLAMA: Architecture = Architecture {
             llama3_factor: Some(8.0),
             tied: false,
             window: None,
+            experts: None,
         },
         KnownGeometry {
             name: "llama-3.2-1b",
@@ -164,6 +171,7 @@ pub(super) const LLAMA: Architecture = Architecture {
             llama3_factor: Some(32.0),
             tied: true,
             window: None,
+            experts: None,
         },
         KnownGeometry {
             name: "llama-3.2-3b",
@@ -179,6 +187,7 @@ pub(super) const LLAMA: Architecture = Architecture {
             llama3_factor: Some(32.0),
             tied: true,
             window: None,
+            experts: None,
         },
         KnownGeometry {
             name: "llama-3.1-70b",
@@ -194,6 +203,7 @@ pub(super) const LLAMA: Architecture = Architecture {
             llama3_factor: Some(8.0),
             tied: false,
             window: None,
+            experts: None,
         },
         KnownGeometry::sized(
             "smollm2-1.7b",

@@ -1,9 +1,11 @@
 //! Mistral: Llama's layout in every tensor, but another window. Reports and masks call it `llama`.
 
 use super::llama::LLAMA;
-use super::{
-    Architecture, BiasRule, Biases, Defaults, KnownGeometry, Spelling, WindowLayers, WindowRule,
-};
+use super::{Architecture, BiasRule, Biases, Defaults, KnownGeometry, Spelling, WindowRule};
+
+/// With the default of transformers for a configuration that does not mention a window.
+pub(super) const WINDOW: WindowRule =
+    WindowRule { unsaid: Some(4096), in_gguf: true, ..WindowRule::EVERYWHERE };
 
 pub(super) const MISTRAL: Architecture = Architecture {
     spelling: Spelling::new("mistral", "mistral"),
@@ -14,14 +16,7 @@ pub(super) const MISTRAL: Architecture = Architecture {
         ..LLAMA.defaults
     },
     biases: Biases { qkv: BiasRule::Never, output: BiasRule::Never, mlp: BiasRule::Never },
-    // The default of transformers for a configuration that does not mention a window.
-    window: Some(WindowRule {
-        flag: false,
-        layers: WindowLayers::All,
-        kinds: false,
-        unsaid: Some(4096),
-        in_gguf: true,
-    }),
+    window: Some(WINDOW),
     geometries: &[
         KnownGeometry {
             name: "mistral-7b-v0.3",
@@ -37,6 +32,7 @@ pub(super) const MISTRAL: Architecture = Architecture {
             llama3_factor: None,
             tied: false,
             window: None,
+            experts: None,
         },
         KnownGeometry::sized(
             "mistral-nemo-12b",

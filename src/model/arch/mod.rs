@@ -7,6 +7,7 @@
 
 mod architecture;
 mod block;
+mod experts;
 mod geometry;
 mod names;
 mod planned;
@@ -16,10 +17,12 @@ mod granite;
 mod llama;
 mod ministral;
 mod mistral;
+mod mixtral;
 mod olmo2;
 mod phi3;
 mod qwen2;
 mod qwen3;
+mod qwen3_moe;
 mod smollm3;
 
 pub(in crate::model) use architecture::NO_ROPE_INTERVAL;
@@ -27,7 +30,10 @@ pub use architecture::{
     Architecture, BiasRule, Biases, Defaults, FactorKeys, Gemma, HeadNorms, Norms, WindowLayers,
     WindowRule,
 };
-pub use block::{BlockSpec, BranchSpec, LinearSpec, NormSpec, PartSpec};
+pub use block::{
+    BlockSpec, BranchSpec, ExpertsSpec, FeedSpec, LinearSpec, MlpSpec, NormSpec, PartSpec,
+};
+pub use experts::{ExpertNames, ExpertRule};
 pub use geometry::{KnownGeometry, known_config, known_names};
 pub use names::{Keys, Spelling, TensorNames};
 pub use planned::{PlannedGeometry, planned, served_names};
@@ -37,8 +43,10 @@ pub const ARCHITECTURES: &[&Architecture] = &[
     &llama::LLAMA,
     &mistral::MISTRAL,
     &ministral::MINISTRAL,
+    &mixtral::MIXTRAL,
     &qwen2::QWEN2,
     &qwen3::QWEN3,
+    &qwen3_moe::QWEN3_MOE,
     &olmo2::OLMO2,
     &granite::GRANITE,
     &smollm3::SMOLLM3,

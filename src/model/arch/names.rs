@@ -1,5 +1,7 @@
 //! The names that checkpoints and GGUF files give to the same things.
 
+use super::ExpertNames;
+
 /// One name in the two kinds of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spelling {
@@ -109,6 +111,8 @@ pub struct TensorNames {
     pub down: Spelling,
     /// The norm of what the MLP adds, where there is one.
     pub mlp_after: Option<Spelling>,
+    /// Those of experts, where layers have them.
+    pub experts: Option<ExpertNames>,
 }
 
 impl TensorNames {
@@ -140,8 +144,22 @@ impl TensorNames {
         if let Some(name) = whole.into_iter().find(|name| name.hf == module) {
             return Some(format!("{}.{kind}", name.gguf));
         }
-        let (layer, part) = self.part_of(module)?;
+        let of_expert = || self.expert_of(module).map(|(layer, _, part)| (layer, part));
+        let (layer, part) = self.part_of(module).or_else(of_expert)?;
         Some(format!("{}.{layer}.{}.{kind}", self.blocks.gguf, part.gguf))
+    }
+
+    /// The block, the number and the part of an expert that `{blocks}.{layer}.{list}.{expert}.{part}`
+    /// names.
+    pub fn expert_of<'a>(&self, module: &'a str) -> Option<(&'a str, usize, Spelling)> {
+        let (layer, part) = self.in_block(module)?;
+        let (expert, part) = self.experts?.part_of(part)?;
+        Some((layer, expert, part))
+    }
+
+    /// The number of a block, and what comes after it in the name of a part.
+    fn in_block<'a>(&self, module: &'a str) -> Option<(&'a str, &'a str)> {
+        module.strip_prefix(self.blocks.hf)?.strip_prefix('.')?.split_once('.')
     }
 
     /// Whether a checkpoint's tensor belongs to the projection to queries or keys.
@@ -153,8 +171,7 @@ impl TensorNames {
 
     /// The block and the part that `{blocks}.{layer}.{part}` names.
     pub fn part_of<'a>(&self, module: &'a str) -> Option<(&'a str, Spelling)> {
-        let (layer, part) =
-            module.strip_prefix(self.blocks.hf)?.strip_prefix('.')?.split_once('.')?;
+        let (layer, part) = self.in_block(module)?;
         let parts = [
             self.attention_norm,
             self.q,
@@ -168,7 +185,8 @@ impl TensorNames {
             self.up,
             self.down,
         ];
-        let further = [self.qkv, self.attention_after, self.gate_up, self.mlp_after];
+        let router = self.experts.map(|experts| experts.router);
+        let further = [self.qkv, self.attention_after, self.gate_up, self.mlp_after, router];
         let mut all = further.into_iter().flatten().chain(parts);
         Some((layer, all.find(|name| name.hf == part)?))
     }

@@ -3,8 +3,7 @@
 
 use super::llama::LLAMA;
 use super::{
-    Architecture, BiasRule, Biases, Defaults, KnownGeometry, Spelling, TensorNames, WindowLayers,
-    WindowRule,
+    Architecture, BiasRule, Biases, Defaults, KnownGeometry, Spelling, TensorNames, WindowRule,
 };
 
 pub(super) const PHI3: Architecture = Architecture {
@@ -27,13 +26,7 @@ pub(super) const PHI3: Architecture = Architecture {
         ..LLAMA.defaults
     },
     biases: Biases { qkv: BiasRule::Never, output: BiasRule::Never, mlp: BiasRule::Never },
-    window: Some(WindowRule {
-        flag: false,
-        layers: WindowLayers::All,
-        kinds: false,
-        unsaid: None,
-        in_gguf: false,
-    }),
+    window: Some(WindowRule::EVERYWHERE),
     partial_rotation: true,
     geometries: &[KnownGeometry::sized(
         "phi-4",

@@ -40,6 +40,7 @@ pub(super) const QWEN2: Architecture = Architecture {
             llama3_factor: None,
             tied: true,
             window: None,
+            experts: None,
         },
         KnownGeometry {
             name: "qwen2.5-7b",
@@ -55,6 +56,7 @@ pub(super) const QWEN2: Architecture = Architecture {
             llama3_factor: None,
             tied: false,
             window: None,
+            experts: None,
         },
         KnownGeometry::sized(
             "qwen2.5-1.5b",

@@ -27,6 +27,7 @@ pub(super) const QWEN3: Architecture = Architecture {
             llama3_factor: None,
             tied: true,
             window: None,
+            experts: None,
         },
         KnownGeometry {
             name: "qwen3-8b",
@@ -42,6 +43,7 @@ pub(super) const QWEN3: Architecture = Architecture {
             llama3_factor: None,
             tied: false,
             window: None,
+            experts: None,
         },
         KnownGeometry::sized(
             "qwen3-1.7b",

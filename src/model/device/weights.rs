@@ -5,12 +5,14 @@ use candle_core::{DType, Device, Module, Tensor};
 
 use super::branch::TensorBranch;
 use super::{failed, product};
-use crate::Result;
 use crate::element::Dtype;
-use crate::model::arch::{BlockSpec, LinearSpec, PartSpec};
+use crate::model::arch::{BlockSpec, FeedSpec, LinearSpec, PartSpec};
 use crate::model::config::Config;
+use crate::model::host::feed::FeedForward;
+use crate::model::host::linear::Linear;
 use crate::model::host::matrix::{Elements, Matrix};
-use crate::model::weights::{Layer, Linear, Tensors, Weights};
+use crate::model::weights::{Layer, Tensors, Weights};
+use crate::{Error, Result};
 
 /// A matrix that multiplies activations.
 enum Product {
@@ -126,9 +128,9 @@ impl TensorWeights {
         device: &Device,
     ) -> Result<Self> {
         let mut reader = Reader { tensors, keep_blocks, device };
-        let (names, block) = (&config.architecture.tensors, BlockSpec::new(config));
+        let names = &config.architecture.tensors;
         let mut layers = Vec::with_capacity(host.layers.len());
-        for (at, layer) in host.layers.iter().enumerate() {
+        for (at, (layer, block)) in host.layers.iter().zip(config.blocks()).enumerate() {
             layers.push(reader.layer(&names.block_prefix(at), layer, &block)?);
         }
         let embedding = dense(&host.embedding, device)?;
@@ -230,8 +232,11 @@ impl Reader<'_> {
         };
         let qkv = linear(&block.qkv, &host.qkv)?;
         let output = linear(&block.output, &host.output)?;
-        let gate_up = linear(&block.gate_up, &host.gate_up)?;
-        let down = linear(&block.down, &host.down)?;
+        let (FeedSpec::Whole(spec), FeedForward::Whole(mlp)) = (&block.feed, &host.feed) else {
+            return Err(Error::run("a layer of experts cannot be copied to a device"));
+        };
+        let gate_up = linear(&spec.gate_up, &mlp.gate_up)?;
+        let down = linear(&spec.down, &mlp.down)?;
         let head_norm = |norm: &Option<Vec<f32>>| {
             norm.as_deref().map(|norm| vector(norm, self.device)).transpose()
         };

@@ -10,6 +10,8 @@ use std::arch::x86_64::{__m256, __m256i, __m512};
 
 use half::{bf16, f16};
 
+use super::ahead::ask_ahead;
+
 /// Outputs `first .. first + rows` of every row of a batch.
 pub struct Outputs<'a> {
     /// First output.
@@ -322,6 +324,9 @@ impl<L: Lanes, E: WeightElement> NullaryFnOnce for RowProducts<'_, '_, L, E> {
     }
 }
 
+/// How far ahead of a row's part memory is asked for, in bytes.
+const AHEAD: usize = 4096;
+
 /// All weight rows times `B` activation rows that share each load of a weight. Rows are taken one
 /// after the other: hardware prefetchers follow a single stream through memory best.
 #[inline(always)]
@@ -334,14 +339,15 @@ fn rows<L: Lanes, E: WeightElement, const B: usize>(
     b: usize,
 ) {
     for row in 0..out.rows {
-        let dots = dot::<L, E, B>(lanes, &w[row * cols..(row + 1) * cols], x);
+        let dots = dot::<L, E, B>(lanes, &w[row * cols..(row + 1) * cols], x, b == 0);
         for (out, dot) in out.batch[b..].iter_mut().zip(dots) {
             out[row] = dot;
         }
     }
 }
 
-/// One weight row times `B` activation rows, each in four accumulators.
+/// One weight row times `B` activation rows, each in four accumulators. Where the row comes from
+/// memory (`fresh`), what follows it is asked for.
 ///
 /// Plain loops only: a closure handed to a library function would lose the instruction set that
 /// this code is compiled for.
@@ -350,11 +356,19 @@ fn rows<L: Lanes, E: WeightElement, const B: usize>(
     clippy::needless_range_loop,
     reason = "indices of several arrays, as the registers are laid out"
 )]
-fn dot<L: Lanes, E: WeightElement, const B: usize>(lanes: L, w: &[E], x: &[&[f32]; B]) -> [f32; B] {
+fn dot<L: Lanes, E: WeightElement, const B: usize>(
+    lanes: L,
+    w: &[E],
+    x: &[&[f32]; B],
+    fresh: bool,
+) -> [f32; B] {
     let mut sums = [[lanes.zero(); 4]; B];
     let cols = w.len();
     let mut at = 0;
     while at + 4 * L::WIDTH <= cols {
+        if fresh {
+            ask_ahead(&w[at..at + 4 * L::WIDTH], AHEAD);
+        }
         for part in 0..4 {
             let from = at + part * L::WIDTH;
             let weights = E::load(lanes, &w[from..from + L::WIDTH]);

@@ -185,8 +185,8 @@ impl Matrix {
         Self { elements, ..self }
     }
 
-    /// The matrix of these rows, in their order; a row that is not there is refused. Quantised rows
-    /// become floats: a tile's rows share its bytes.
+    /// The matrix of these rows, in their order; a row that is not there is refused. Rows keep their
+    /// type, unless they are of several types, which become floats.
     pub fn with_rows(self, rows: &[usize]) -> Result<Self> {
         fn picked<T: Copy>(elements: &[T], cols: usize, rows: &[usize]) -> Storage<T> {
             let each = rows.iter().flat_map(|&row| &elements[row * cols..][..cols]);
@@ -199,7 +199,8 @@ impl Matrix {
             Elements::F32(elements) => Elements::F32(picked(elements, self.cols, rows)),
             Elements::F16(elements) => Elements::F16(picked(elements, self.cols, rows)),
             Elements::Bf16(elements) => Elements::Bf16(picked(elements, self.cols, rows)),
-            Elements::Quantised(_) | Elements::Stacked(_) => {
+            Elements::Quantised(tiles) => Elements::Quantised(tiles.with_rows(rows)?),
+            Elements::Stacked(_) => {
                 let fits_f16 = self.pieces().iter().all(|piece| {
                     matches!(piece.elements, Elements::F16(_) | Elements::Quantised(_))
                 });

@@ -2,6 +2,7 @@
 
 use super::attention::attend_causal;
 use super::backend::HostBackend;
+use super::feed::FeedForward;
 use super::ops;
 use crate::Result;
 use crate::cache::SequenceCache;
@@ -81,7 +82,8 @@ pub(super) fn project(
     Ok((q, k, v))
 }
 
-/// Output projection, residuals and MLP of a whole prompt in one layer.
+/// Output projection, residuals and MLP of a whole prompt in one layer. Experts see the whole prompt
+/// at once, so that each of them is widened once.
 pub(super) fn finish(
     config: &Config,
     layer: &Layer,
@@ -91,20 +93,34 @@ pub(super) fn finish(
     progress: &mut dyn FnMut(f32) -> Result<()>,
 ) -> Result<()> {
     let n = x.len() / config.hidden;
-    let (output, gate_up, down) =
-        (layer.output.weight.wide()?, layer.gate_up.weight.wide()?, layer.down.weight.wide()?);
+    let output = layer.output.weight.wide()?;
+    let (whole, share) = match &layer.feed {
+        FeedForward::Whole(mlp) => (Some(mlp.wide()?), 0.6),
+        FeedForward::Experts(_) => (None, 0.1),
+    };
     let mut normed = vec![0.0; chunk.min(n) * config.hidden];
-    let mut gated = vec![0.0; chunk.min(n) * config.intermediate];
     let pieces = x.chunks_mut(chunk * config.hidden).zip(attended.chunks(chunk * config.q_width()));
     for (piece, (x, attended)) in pieces.enumerate() {
-        progress(0.4 + 0.6 * (piece * chunk) as f32 / n as f32)?;
+        progress(0.4 + share * (piece * chunk) as f32 / n as f32)?;
         layer.attention.leave(config, &mut layer.output.apply_wide(&output, attended)?, x);
-        let rows = x.len() / config.hidden;
-        let (normed, gated) = (&mut normed[..x.len()], &mut gated[..rows * config.intermediate]);
-        layer.mlp.enter(config, x, normed);
-        let gate_up = layer.gate_up.apply_wide(&gate_up, normed)?;
-        config.activation().gate(&gate_up, config.intermediate, gated);
-        layer.mlp.leave(config, &mut layer.down.apply_wide(&down, gated)?, x);
+        if let Some(mlp) = &whole {
+            let normed = &mut normed[..x.len()];
+            layer.mlp.enter(config, x, normed);
+            let [mut delta, _] = mlp.apply(config.activation(), normed)?;
+            layer.mlp.leave(config, &mut delta, x);
+        }
+    }
+    drop((output, whole));
+    if let FeedForward::Experts(experts) = &layer.feed {
+        let mut normed = vec![0.0; x.len()];
+        layer.mlp.enter(config, x, &mut normed);
+        let (mut done, all) = (0, n * experts.chosen);
+        let (mut delta, _) =
+            experts.apply_wide(config.activation(), &normed, chunk, &mut |_, rows| {
+                done += rows;
+                progress(0.5 + 0.5 * done as f32 / all as f32)
+            })?;
+        layer.mlp.leave(config, &mut delta, x);
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! One decode step on the CPU.
 
 use super::backend::HostBackend;
+use super::feed::FeedScratch;
 use super::ops;
 use crate::Result;
 use crate::attention::{Attention, DecodeItem};
@@ -20,8 +21,7 @@ pub(in crate::model) struct StepScratch {
     qkv: Vec<f32>,
     q: Vec<f32>,
     attended: Vec<f32>,
-    gate_up: Vec<f32>,
-    gated: Vec<f32>,
+    feed: FeedScratch,
     delta: Vec<f32>,
     cos: Vec<f32>,
     sin: Vec<f32>,
@@ -36,8 +36,7 @@ impl StepScratch {
             qkv: rows(config.q_width() + 2 * config.kv_width()),
             q: rows(config.q_width()),
             attended: rows(config.q_width()),
-            gate_up: rows(2 * config.intermediate),
-            gated: rows(config.intermediate),
+            feed: FeedScratch::default(),
             delta: rows(config.hidden),
             cos: vec![0.0; config.head_dim / 2],
             sin: vec![0.0; config.head_dim / 2],
@@ -109,9 +108,8 @@ impl HostBackend {
             layer.attention.leave(config, &mut scratch.delta, x);
             layer.mlp.enter(config, x, &mut scratch.normed);
             clock.rest();
-            layer.gate_up.apply(&scratch.normed, &mut scratch.gate_up);
-            config.activation().gate(&scratch.gate_up, config.intermediate, &mut scratch.gated);
-            layer.down.apply(&scratch.gated, &mut scratch.delta);
+            let StepScratch { normed, feed, delta, .. } = &mut *scratch;
+            layer.feed.apply(config.activation(), normed, feed, delta);
             clock.projections();
             layer.mlp.leave(config, &mut scratch.delta, x);
         }

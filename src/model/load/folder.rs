@@ -10,6 +10,7 @@ use super::hf_shapes::Reasons;
 use super::safetensors::Checkpoint;
 use super::{Opened, blank, file_kind, generation, hf_config, quantised, unread};
 use crate::error::shortened;
+use crate::model::arch::{FeedSpec, PartSpec};
 use crate::model::config::Config;
 use crate::model::tokenizer::Tokenizer;
 use crate::{Error, Result, error, input_file};
@@ -62,6 +63,7 @@ pub(super) fn open(folder: &Path) -> Result<Opened> {
     refuse_other_forms(&keys, &config_path, folder, &checkpoint)?;
     warnings.extend(settle_head(&mut config, &mut checkpoint)?);
     checkpoint.explain(Reasons::new(keys, config.clone()));
+    take_experts_apart(&config, &mut checkpoint)?;
     warnings.extend(unread_warning(&config, &checkpoint));
     warnings.extend(blank::warning(checkpoint.folder(), checkpoint.tensors()));
     if folder.join("adapter_config.json").exists() {
@@ -403,6 +405,39 @@ fn settle_head(config: &mut Config, checkpoint: &mut Checkpoint) -> Result<Optio
         "{}: `{head}` differs from the embedding, so it is used, although `tie_word_embeddings` is true",
         checkpoint.folder()
     )))
+}
+
+/// Names each expert in a folder where all of a layer are in one tensor, as transformers 5 has them in
+/// memory and saves them on request.
+fn take_experts_apart(config: &Config, checkpoint: &mut Checkpoint) -> Result<()> {
+    let Some(mixture) = &config.additions.experts else { return Ok(()) };
+    let names = &config.architecture.tensors;
+    let (count, width, hidden) = (mixture.count, mixture.width, config.hidden);
+    for (layer, block) in config.blocks().enumerate() {
+        let FeedSpec::Experts(spec) = &block.feed else { continue };
+        let prefix = names.block_prefix(layer);
+        let at = |name: &str| format!("{prefix}mlp.{name}");
+        let fused = [at("experts.gate_up_proj"), at("experts.down_proj")];
+        let shapes = [[count, 2 * width, hidden], [count, hidden, width]];
+        for ((fused, shape), linear) in
+            fused.iter().zip(shapes).zip([&spec.each.gate_up, &spec.each.down])
+        {
+            if !checkpoint.holds(fused) {
+                continue;
+            }
+            let parts = (0..count).flat_map(|expert| {
+                let before = format!("{prefix}{}", spec.prefix(expert));
+                let own = |part: &PartSpec| (format!("{before}{}.weight", part.name), part.outputs);
+                linear.parts.iter().map(own).collect::<Vec<_>>()
+            });
+            checkpoint.take_apart(fused, &shape, parts)?;
+        }
+        let router = spec.router.parts.first().map(|part| format!("{prefix}{}.weight", part.name));
+        if let Some(router) = router.filter(|router| !checkpoint.holds(router)) {
+            checkpoint.rename(&at("gate.weight"), &router);
+        }
+    }
+    Ok(())
 }
 
 fn unread_warning(config: &Config, checkpoint: &Checkpoint) -> Option<String> {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::fields::{Fields, shown};
 use super::hf_rope::HfRope;
-use super::{hf_additions, hf_keys, hf_rope, hf_sizes, hf_window};
+use super::{hf_additions, hf_experts, hf_keys, hf_rope, hf_sizes, hf_window};
 use crate::error::shortened;
 use crate::model::arch::{Architecture, BiasRule, Biases};
 use crate::model::config::Config;
@@ -57,6 +57,7 @@ pub(super) fn of_keys(map: &Map<String, Value>, origin: &str) -> Result<(Config,
         hf_rope::read(fields, architecture, &sizes, &mut warnings)?;
     let mut additions = hf_additions::read(fields, architecture, &sizes)?;
     additions.rotated = rotated;
+    additions.experts = hf_experts::read(fields, architecture, &sizes, &mut warnings)?;
     additions.local_theta = local_theta.or(additions.local_theta);
     hf_window::read(fields, architecture, sizes.layers, &mut additions.kinds, &mut warnings)?;
     additions.turn_locally();

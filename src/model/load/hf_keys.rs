@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::fields::{Fields, shown};
 use crate::Result;
 use crate::error::shortened;
-use crate::model::arch::{Architecture, FactorKeys, Gemma, WindowLayers, WindowRule};
+use crate::model::arch::{Architecture, ExpertRule, FactorKeys, Gemma, WindowLayers, WindowRule};
 
 /// Keys that are read where they have a meaning.
 const READ: &[&str] = &[
@@ -82,6 +82,7 @@ const HARMLESS: &[&str] = &[
     "num_return_sequences",
     "output_attentions",
     "output_hidden_states",
+    "output_router_logits",
     "output_scores",
     "pad_token",
     "prefix",
@@ -92,6 +93,8 @@ const HARMLESS: &[&str] = &[
     "resid_pdrop",
     "return_dict",
     "return_dict_in_generate",
+    "router_aux_loss_coef",
+    "router_jitter_noise",
     "sep_token_id",
     "suppress_tokens",
     "task_specific_params",
@@ -120,6 +123,7 @@ const HARMLESS: &[&str] = &[
 /// Keys of an architecture that has what they speak of.
 fn own_keys(architecture: &Architecture) -> Vec<&'static str> {
     let mut own: Vec<&str> = architecture.factors.iter().flat_map(FactorKeys::hf).collect();
+    own.extend(architecture.experts.iter().flat_map(ExpertRule::hf));
     if let Some(gemma) = &architecture.gemma {
         own.extend([
             Gemma::SCALAR,
@@ -297,6 +301,8 @@ mod tests {
             "phi3",
             "gemma2",
             "gemma3_text",
+            "mixtral",
+            "qwen3_moe",
         ] {
             let base = json!({"model_type": model_type, "num_hidden_layers": 2});
             let architecture = Architecture::of_model_type(model_type).unwrap();

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::hf_sizes;
-use crate::model::arch::{BiasRule, Biases, HeadNorms};
+use crate::model::arch::{BiasRule, Biases, ExpertRule, HeadNorms};
 use crate::model::config::Config;
 
 /// What the configuration of a checkpoint says of its tensors.
@@ -29,7 +29,21 @@ impl Reasons {
         let heads = (keys.heads.hf, config.heads);
         let kv_heads = (keys.kv_heads.hf, config.kv_heads);
         let module = tensor.rsplit_once('.').map_or(tensor, |(module, _)| module);
+        let mixture = config.additions.experts.as_ref().zip(config.architecture.experts);
+        let of_experts = mixture.map(|(mixture, rule)| {
+            let [first, second] = ExpertRule::COUNTS;
+            let key = if self.map.contains_key(second) { second } else { first };
+            let count = (key, mixture.count);
+            [[count, hidden], [(rule.width.hf, mixture.width), hidden]]
+        });
+        if let Some([_, sizes]) = of_experts.filter(|_| names.expert_of(module).is_some()) {
+            return self.said(&sizes);
+        }
+        let router = names.experts.map(|experts| experts.router);
         let sizes: &[(&str, usize)] = match names.part_of(module) {
+            Some((_, part)) if Some(part) == router => {
+                of_experts.as_ref().map_or(&[], |[sizes, _]| sizes.as_slice())
+            }
             _ if [names.embedding.hf, names.head.hf].contains(&module) => {
                 &[(hf_sizes::VOCAB, config.vocab), hidden]
             }
@@ -52,9 +66,15 @@ impl Reasons {
             Some((_, part)) if part == names.down => &[hidden, intermediate],
             _ => &[hidden],
         };
+        self.said(sizes)
+    }
+
+    /// Keys and sizes as the configuration gives them.
+    fn said(&self, sizes: &[(&str, usize)]) -> String {
+        let keys = &self.config.architecture.keys;
         let stated: Vec<String> = sizes
             .iter()
-            .filter(|(key, _)| *key != head_dim.0 || !self.follows())
+            .filter(|(key, _)| *key != keys.head_dim.hf || !self.follows())
             .map(|(key, size)| hf_sizes::stated(&self.map, keys, key, *size))
             .collect();
         format!(" by {} of config.json", stated.join(" and "))

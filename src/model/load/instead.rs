@@ -29,6 +29,19 @@ pub(super) fn of<'a>(held: impl Iterator<Item = &'a str>, wanted: &str) -> Strin
         what => format!(" (there is `{}`: {what})", shortened(name)),
     };
     let stem = wanted.strip_suffix(".weight").unwrap_or(wanted);
+    if let Some(part) = stem.strip_suffix("_exps") {
+        let (one, both) = (format!("{part}.0.weight"), part.replace("ffn_gate", "ffn_gate_up"));
+        let both = format!("{both}_exps.weight");
+        if let Some(name) = held().find(|name| **name == one) {
+            return found(
+                name,
+                "each expert apart, as old files have them; convert the model anew",
+            );
+        }
+        if let Some(name) = held().find(|name| **name == both) {
+            return found(name, "several in one, which kscope does not take apart");
+        }
+    }
     for (end, what) in FORMS {
         let own = format!("{stem}{end}");
         if let Some(name) = held().filter(|name| name.ends_with(&own)).min() {
@@ -71,6 +84,8 @@ mod tests {
             ("model.norm.gamma", "model.norm.weight", "older name"),
             ("module.lm_head.weight", "lm_head.weight", "`module.lm_head.weight`"),
             ("transformer.embed_tokens.weight", "model.embed_tokens.weight", "`transformer."),
+            ("blk.0.ffn_gate.0.weight", "blk.0.ffn_gate_exps.weight", "convert the model anew"),
+            ("blk.0.ffn_gate_up_exps.weight", "blk.0.ffn_gate_exps.weight", "several in one"),
         ] {
             let said = of([held, "x.bias"].into_iter(), wanted);
             assert!(said.contains(words) && said.contains(held), "{held}: {said}");

@@ -15,6 +15,7 @@ mod generation;
 pub mod gguf;
 mod hf_additions;
 pub mod hf_config;
+mod hf_experts;
 mod hf_keys;
 mod hf_rope;
 mod hf_shapes;

@@ -111,9 +111,14 @@ impl Opened {
         progress: &mut dyn FnMut(f32) -> Result<()>,
     ) -> Result<Model> {
         if placement.is_some() {
-            if self.config.additions.score_cap.is_some() {
+            let additions = &self.config.additions;
+            let unknown = [
+                (additions.score_cap.is_some(), "caps attention scores, which the attention of"),
+                (additions.experts.is_some(), "has experts, which the forward pass on"),
+            ];
+            if let Some((_, what)) = unknown.into_iter().find(|(has, _)| *has) {
                 return Err(Error::input(format!(
-                    "{}: {} caps attention scores, which the attention of a GPU does not know yet: run it on the CPU",
+                    "{}: {} {what} a GPU does not know yet: run it on the CPU",
                     self.name, self.config.architecture
                 )));
             }

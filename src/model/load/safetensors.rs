@@ -33,6 +33,16 @@ struct Place {
     file: usize,
     /// The name there.
     stored: String,
+    /// Which of its rows, where one tensor holds several matrices under one another.
+    rows: Option<Range<usize>>,
+}
+
+/// A tensor as its file holds it.
+struct HeldTensor<'a> {
+    file: &'a Shard,
+    dtype: Stored,
+    shape: Vec<usize>,
+    bytes: &'a [u8],
 }
 
 struct Shard {
@@ -92,7 +102,8 @@ impl Checkpoint {
         let mut owner: HashMap<String, Place> = HashMap::new();
         for (file, shard) in files.iter().enumerate() {
             for stored in shard.metadata.offset_keys() {
-                let before = owner.insert(stored.clone(), Place { file, stored: stored.clone() });
+                let before = owner
+                    .insert(stored.clone(), Place { file, stored: stored.clone(), rows: None });
                 let other = before.and_then(|place| files.get(place.file));
                 if let Some(other) =
                     other.filter(|other| other.held(&stored) != shard.held(&stored))
@@ -137,7 +148,7 @@ impl Checkpoint {
 
     /// The name and the bytes of every tensor.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.names().filter_map(|name| Some((name, self.stored(name)?.2)))
+        self.names().filter_map(|name| Some((name, self.stored(name)?.bytes)))
     }
 
     /// Bytes of all tensors, by the headers.
@@ -166,11 +177,37 @@ impl Checkpoint {
         stored(one).is_some_and(|found| Some(found) == stored(other))
     }
 
-    fn stored(&self, name: &str) -> Option<(&Shard, &TensorInfo, &[u8])> {
+    /// Lets matrices of some rows of a tensor that holds several go by names of their own, given in
+    /// order. A tensor of another shape than `shape` is refused.
+    pub(super) fn take_apart(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        parts: impl IntoIterator<Item = (String, usize)>,
+    ) -> Result<()> {
+        self.checked(name, shape)?;
+        let Some(whole) = self.owner.remove(name) else { return Ok(()) };
+        let mut first = 0;
+        for (part, rows) in parts {
+            let rows = first..first + rows;
+            first = rows.end;
+            let stored = whole.stored.clone();
+            self.owner.insert(part, Place { file: whole.file, stored, rows: Some(rows) });
+        }
+        Ok(())
+    }
+
+    fn stored(&self, name: &str) -> Option<HeldTensor<'_>> {
         let place = self.owner.get(name)?;
         let file = self.files.get(place.file)?;
-        let info = file.metadata.info(&place.stored)?;
-        Some((file, info, file.bytes_of(info)?))
+        let (dtype, shape, bytes) = file.held(&place.stored)?;
+        let Some(rows) = &place.rows else {
+            return Some(HeldTensor { file, dtype, shape: shape.to_vec(), bytes });
+        };
+        let (cols, before) = shape.split_last()?;
+        let row_bytes = bytes.len() / before.iter().product::<usize>().max(1);
+        let bytes = bytes.get(rows.start * row_bytes..rows.end * row_bytes)?;
+        Some(HeldTensor { file, dtype, shape: vec![rows.len(), *cols], bytes })
     }
 
     /// What is said of a tensor that is not there.
@@ -247,29 +284,30 @@ impl Checkpoint {
     }
 
     /// A tensor of a known element type and this shape.
-    fn checked(&self, name: &str, shape: &[usize]) -> Result<(&TensorInfo, &[u8])> {
-        let (file, info, bytes) = self.stored(name).ok_or_else(|| self.missing(name))?;
-        let unknown = !matches!(info.dtype, Stored::F32 | Stored::F16 | Stored::BF16 | Stored::F64);
+    fn checked(&self, name: &str, shape: &[usize]) -> Result<(Stored, &[u8])> {
+        let held = self.stored(name).ok_or_else(|| self.missing(name))?;
+        let HeldTensor { file, dtype, bytes, .. } = held;
+        let unknown = !matches!(dtype, Stored::F32 | Stored::F16 | Stored::BF16 | Stored::F64);
         if unknown {
             return Err(Error::input(format!(
-                "{}: tensor `{name}` has element type {:?}; known are F64, F32, F16 and BF16",
-                file.name, info.dtype
+                "{}: tensor `{name}` has element type {dtype:?}; known are F64, F32, F16 and BF16",
+                file.name
             )));
         }
-        if info.shape != shape {
+        if held.shape != shape {
             return Err(Error::input(format!(
                 "{}: tensor `{name}` has shape {:?}, expected {shape:?}{}",
                 file.name,
-                info.shape,
+                held.shape,
                 self.reasons.as_ref().map(|reasons| reasons.of_shape(name)).unwrap_or_default()
             )));
         }
-        Ok((info, bytes))
+        Ok((dtype, bytes))
     }
 
     fn elements(&self, name: &str, shape: &[usize]) -> Result<Elements> {
-        let (info, bytes) = self.checked(name, shape)?;
-        match info.dtype {
+        let (dtype, bytes) = self.checked(name, shape)?;
+        match dtype {
             Stored::F32 => Ok(Elements::F32(decoded(bytes, f32::from_le_bytes).into())),
             Stored::F16 => Ok(Elements::F16(decoded(bytes, f16::from_le_bytes).into())),
             Stored::BF16 => Ok(Elements::Bf16(decoded(bytes, bf16::from_le_bytes).into())),

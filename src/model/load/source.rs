@@ -218,8 +218,11 @@ impl Source {
             name = format!("{geometry} of {layers} {noun}");
         }
         if let Some(kind) = weights {
-            let widths = [config.hidden, config.q_width(), config.intermediate];
-            if let Some(width) = widths.into_iter().find(|w| !w.is_multiple_of(kind.block_len())) {
+            let experts = config.additions.experts.as_ref().map(|mixture| mixture.width);
+            let whole = config.has_whole_mlp().then_some(config.intermediate);
+            let mut widths =
+                [config.hidden, config.q_width()].into_iter().chain(experts).chain(whole);
+            if let Some(width) = widths.find(|w| !w.is_multiple_of(kind.block_len())) {
                 return Err(Error::input(format!(
                     "{geometry} has matrices with rows of {width}, no multiple of the blocks of {} values of {kind}",
                     kind.block_len()

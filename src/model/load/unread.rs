@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use crate::error::shortened;
-use crate::model::arch::{BlockSpec, LinearSpec};
 use crate::model::config::Config;
 
 /// Endings of tensors that say nothing that the configuration does not.
@@ -26,23 +25,20 @@ const SHOWN: usize = 3;
 /// The checkpoint names of all tensors that a model reads.
 pub(super) fn expected(config: &Config) -> Vec<String> {
     let names = &config.architecture.tensors;
-    let block = BlockSpec::new(config);
-    let mut parts: Vec<String> =
-        block.norms().map(|norm| format!("{}.weight", norm.name)).collect();
-    for LinearSpec { parts: stacked, bias, .. } in block.linears() {
-        for part in stacked {
-            parts.push(format!("{}.weight", part.name));
-            parts.extend(bias.then(|| format!("{}.bias", part.name)));
-        }
-    }
     let mut all: Vec<String> = [names.embedding, names.norm]
         .into_iter()
         .chain((!config.tied).then_some(names.head))
         .map(|name| format!("{}.weight", name.hf))
         .collect();
-    for layer in 0..config.layers {
+    for (layer, block) in config.blocks().enumerate() {
         let prefix = names.block_prefix(layer);
-        all.extend(parts.iter().map(|part| format!("{prefix}{part}")));
+        all.extend(block.norms().map(|norm| format!("{prefix}{}.weight", norm.name)));
+        for (before, linear) in block.linears() {
+            for part in &linear.parts {
+                all.push(format!("{prefix}{before}{}.weight", part.name));
+                all.extend(linear.bias.then(|| format!("{prefix}{before}{}.bias", part.name)));
+            }
+        }
     }
     all
 }

@@ -56,6 +56,9 @@ const GPT2: Names =
     &[("unk_token", END_OF_TEXT), ("bos_token", END_OF_TEXT), ("eos_token", END_OF_TEXT)];
 const LLAMA: Names = &[("unk_token", "<unk>"), ("bos_token", "<s>"), ("eos_token", "</s>")];
 
+/// Models for which transformers takes the files alone, whatever class they name.
+const MISTRALS: [&str; 3] = ["mistral", "mixtral", "ministral"];
+
 /// A class that transformers builds anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
@@ -83,9 +86,9 @@ impl Class {
         let stated = files.class()?;
         // transformers trusts no file's word for Qwen2, and has no class of Mistral's own.
         let name = match files.model_type.as_deref() {
-            Some("mistral") => return Ok(None),
+            Some(of_mistral) if MISTRALS.contains(&of_mistral) => return Ok(None),
             Some("qwen2") => "Qwen2Tokenizer",
-            Some("qwen3") if stated.is_empty() => "Qwen2Tokenizer",
+            Some("qwen3" | "qwen3_moe") if stated.is_empty() => "Qwen2Tokenizer",
             _ => stated,
         };
         Ok(match name {
@@ -289,7 +292,8 @@ impl Class {
 /// A warning where the class is one that transformers builds anew and kscope does not know.
 pub(super) fn unknown(files: &Companions) -> Result<Option<String>> {
     let name = files.class()?;
-    if files.model_type.as_deref() == Some("mistral") || !NOT_KNOWN.contains(&name) {
+    let of_mistral = files.model_type.as_deref().is_some_and(|kind| MISTRALS.contains(&kind));
+    if of_mistral || !NOT_KNOWN.contains(&name) {
         return Ok(None);
     }
     Ok(Some(format!(

@@ -32,8 +32,10 @@ pub const LEARNED: [&str; 8] = [
     "phi3-partial",
 ];
 
-/// Tiny models with windows or soft caps, which run on the CPU alone at the lengths of the tests.
-pub const LEARNED_ON_HOST: [&str; 4] = ["ministral", "qwen2-window", "gemma2", "gemma3"];
+/// Tiny models with windows, soft caps or experts, which run on the CPU alone at the lengths of the
+/// tests.
+pub const LEARNED_ON_HOST: [&str; 7] =
+    ["ministral", "qwen2-window", "gemma2", "gemma3", "mixtral", "qwen3-moe", "qwen3-moe-mixed"];
 
 /// A window so small that chunks move from the first decode steps on.
 pub const SMALL: Window = Window { sink: 4, recent: 24, chunk: 8 };
@@ -61,7 +63,7 @@ pub fn tiny_folder(name: &str) -> tempfile::TempDir {
         }
     }
     let config = json(&folder.path().join("config.json"));
-    if config["model_type"] == "qwen2" || config["model_type"] == "qwen3" {
+    if ["qwen2", "qwen3", "qwen3_moe"].contains(&config["model_type"].as_str().unwrap()) {
         say_steps_of_qwen(folder.path());
     }
     folder

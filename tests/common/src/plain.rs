@@ -6,6 +6,7 @@ use kscope::mask::{ChannelMask, Window};
 use kscope::model::Model;
 use kscope::model::activation::Activation;
 use kscope::model::decoder::LayerView;
+use kscope::model::host::feed::{Experts, FeedForward, Mlp};
 use kscope::model::host::matrix::Matrix;
 
 /// An error in the middle that one row sees through one KV head, in numbers of its size.
@@ -161,19 +162,14 @@ impl<'a> Plain<'a> {
             let mut delta = product(&layer.output.weight, &self.attend(at, &q));
             add_bias(&mut delta, layer.output.bias.as_deref());
             leave(&mut x, delta, &layer.attention.after);
-            let mut gate = product(&layer.gate_up.weight, &entered(&x, &layer.mlp.before));
-            add_bias(&mut gate, layer.gate_up.bias.as_deref());
-            let up = gate.split_off(config.intermediate);
-            let value = |x: f64| match config.activation() {
-                Activation::Silu => x / (1.0 + (-x).exp()),
-                Activation::GeluTanh => {
-                    let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
-                    0.5 * x * (1.0 + inner.tanh())
+            let entered = entered(&x, &layer.mlp.before);
+            let delta = match &layer.feed {
+                FeedForward::Whole(own) => mlp(own, config.activation(), &entered),
+                FeedForward::Experts(experts) => {
+                    let normalised = config.experts(at).unwrap().normalised;
+                    mixture(experts, normalised, config.activation(), &entered)
                 }
             };
-            let gated: Vec<f64> = gate.iter().zip(up).map(|(gate, up)| value(*gate) * up).collect();
-            let mut delta = product(&layer.down.weight, &gated);
-            add_bias(&mut delta, layer.down.bias.as_deref());
             leave(&mut x, delta, &layer.mlp.after);
         }
         rms_norm(&x, &weights.norm, eps)
@@ -279,6 +275,42 @@ impl<'a> Plain<'a> {
         }
         out
     }
+}
+
+fn mlp(mlp: &Mlp, activation: Activation, x: &[f64]) -> Vec<f64> {
+    let mut gate = product(&mlp.gate_up.weight, x);
+    add_bias(&mut gate, mlp.gate_up.bias.as_deref());
+    let up = gate.split_off(gate.len() / 2);
+    let value = |x: f64| match activation {
+        Activation::Silu => x / (1.0 + (-x).exp()),
+        Activation::GeluTanh => {
+            let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
+            0.5 * x * (1.0 + inner.tanh())
+        }
+    };
+    let gated: Vec<f64> = gate.iter().zip(up).map(|(gate, up)| value(*gate) * up).collect();
+    let mut out = product(&mlp.down.weight, &gated);
+    add_bias(&mut out, mlp.down.bias.as_deref());
+    out
+}
+
+/// All experts are computed, and those that were not chosen count for nothing.
+fn mixture(experts: &Experts, normalised: bool, activation: Activation, x: &[f64]) -> Vec<f64> {
+    let scores = product(&experts.router.weight, x);
+    let whole: f64 = scores.iter().map(|score| score.exp()).sum();
+    let is_chosen = |expert: usize| {
+        scores.iter().filter(|&&score| score > scores[expert]).count() < experts.chosen
+    };
+    let shares = (0..scores.len())
+        .map(|expert| if is_chosen(expert) { scores[expert].exp() / whole } else { 0.0 });
+    let shares: Vec<f64> = shares.collect();
+    let sum: f64 = if normalised { shares.iter().sum() } else { 1.0 };
+    let mut out = vec![0.0; x.len()];
+    for (own, share) in experts.each.iter().zip(shares) {
+        let added = mlp(own, activation, x);
+        out.iter_mut().zip(added).for_each(|(out, added)| *out += share / sum * added);
+    }
+    out
 }
 
 fn row(matrix: &Matrix, at: usize) -> Vec<f64> {

@@ -3,6 +3,7 @@
 
 use super::OnHost;
 use super::attention::{BackwardView, HeadJob, each_head, scatter};
+use super::feed;
 use super::forward::{HostActivations, Tape};
 use crate::Result;
 use crate::learn::engine::rows::{Pass, Rows};
@@ -41,11 +42,7 @@ pub(super) fn run<T: Send>(
 /// Adds the gradient through the MLP: takes `dx` from after the layer to between attention and MLP.
 fn mlp(config: &Config, layer: &Layer, saved: &HostActivations, dx: &mut [f32]) -> Result<()> {
     let d_down = leave(config, &layer.mlp, (1, saved), dx);
-    let d_gated = layer.down.weight.wide()?.back(&d_down)?;
-    let width = config.intermediate;
-    let mut d_gate_up = vec![0.0; saved.gate_up.len()];
-    config.activation().gate_back(&saved.gate_up, width, &d_gated, &mut d_gate_up);
-    let d_normed = layer.gate_up.weight.wide()?.back(&d_gate_up)?;
+    let d_normed = feed::backward(&layer.feed, config.activation(), &saved.feed, &d_down)?;
     enter(config, &layer.mlp, &saved.middle, &d_normed, dx);
     Ok(())
 }

@@ -3,12 +3,14 @@
 use super::OnHost;
 use super::attention;
 use super::attention::HeadJob;
+use super::feed::{self, FeedActivations};
 use crate::Result;
 use crate::learn::engine::rows::{Pass, Rows};
 use crate::model::config::Config;
+use crate::model::host::linear::Linear;
 use crate::model::host::ops;
 use crate::model::rope::rotate;
-use crate::model::weights::{Layer, Linear};
+use crate::model::weights::Layer;
 
 /// Activations of one layer that the backward pass reads: the rows of all blocks stacked.
 pub(super) struct HostActivations {
@@ -27,8 +29,8 @@ pub(super) struct HostActivations {
     pub(super) added: Option<[Vec<f32>; 2]>,
     /// Residual stream between attention and MLP.
     pub(super) middle: Vec<f32>,
-    /// Stacked gate and up projections, `[rows, 2 intermediate]`.
-    pub(super) gate_up: Vec<f32>,
+    /// What was computed inside the MLP or the experts.
+    pub(super) feed: FeedActivations,
 }
 
 /// Activations of all layers of one pass.
@@ -67,10 +69,7 @@ pub(super) fn run(
         let mut middle = x.clone();
         layer.attention.leave(config, &mut delta, &mut middle);
         layer.mlp.enter(config, &middle, &mut normed);
-        let gate_up = apply(&layer.gate_up, &normed)?;
-        let mut gated = vec![0.0; rows.count * config.intermediate];
-        config.activation().gate(&gate_up, config.intermediate, &mut gated);
-        let mut delta = apply(&layer.down, &gated)?;
+        let (mut delta, feed) = feed::forward(&layer.feed, config.activation(), &normed)?;
         if let Some([_, of_mlp]) = &mut added {
             of_mlp.clone_from(&delta);
         }
@@ -87,7 +86,7 @@ pub(super) fn run(
                 attended,
                 added,
                 middle,
-                gate_up,
+                feed,
             });
         }
     }

@@ -3,6 +3,7 @@
 mod attention;
 mod backward;
 mod damage;
+mod feed;
 mod forward;
 mod passes;
 

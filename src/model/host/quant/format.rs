@@ -26,9 +26,25 @@ pub trait TileScales {
     const UNITS: usize;
     /// Bytes of the header.
     const HEADER: usize;
+    /// Those at its beginning that are numbers of two bytes, sixteen rows after one another; the
+    /// others have one byte.
+    const HALF_BYTES: usize;
 
     /// Writes one row's scales into a header.
     fn pack(parts: &BlockParts, row: usize, header: &mut [u8]);
+
+    /// Writes what one header has of a row as another row of another header.
+    fn copy_row(from: &[u8], row: usize, to: &mut [u8], place: usize) {
+        let (halves, bytes) = from.split_at(Self::HALF_BYTES);
+        let (to_halves, to_bytes) = to.split_at_mut(Self::HALF_BYTES);
+        let pairs = halves.chunks_exact(2 * ROWS).zip(to_halves.chunks_exact_mut(2 * ROWS));
+        for (from, to) in pairs {
+            to[2 * place..2 * place + 2].copy_from_slice(&from[2 * row..2 * row + 2]);
+        }
+        for (from, to) in bytes.chunks_exact(ROWS).zip(to_bytes.chunks_exact_mut(ROWS)) {
+            to[place] = from[row];
+        }
+    }
 
     /// Whether a row's values are finite numbers.
     fn is_finite(header: &[u8], row: usize) -> bool;
@@ -129,6 +145,7 @@ pub struct HalfScales<const MINIMUM: bool>;
 impl<const MINIMUM: bool> TileScales for HalfScales<MINIMUM> {
     const UNITS: usize = 1;
     const HEADER: usize = if MINIMUM { 64 } else { 32 };
+    const HALF_BYTES: usize = Self::HEADER;
 
     fn pack(parts: &BlockParts, row: usize, header: &mut [u8]) {
         put_half(header, 2 * row, parts.scale);
@@ -183,6 +200,7 @@ pub struct PowerScales;
 impl TileScales for PowerScales {
     const UNITS: usize = 1;
     const HEADER: usize = ROWS;
+    const HALF_BYTES: usize = 0;
 
     fn pack(parts: &BlockParts, row: usize, header: &mut [u8]) {
         header[row] = parts.scale as u8;
@@ -311,6 +329,7 @@ impl<N: BlockFactors> NestedScales<N> {
 impl<N: BlockFactors> TileScales for NestedScales<N> {
     const UNITS: usize = 8;
     const HEADER: usize = Self::HALVES + N::BYTES;
+    const HALF_BYTES: usize = Self::HALVES;
 
     fn pack(parts: &BlockParts, row: usize, header: &mut [u8]) {
         put_half(header, 2 * row, parts.scale);

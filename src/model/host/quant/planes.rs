@@ -4,7 +4,7 @@
 //! row, row by row. Planes keep the low four bits, or the low two, of all of them and then the bits
 //! above, so that a few shifts give the vectors back.
 
-use super::lanes::TileLanes;
+use super::lanes::{PlainLanes, TileLanes};
 
 /// Vectors of a unit.
 pub const VECTORS: usize = 8;
@@ -24,6 +24,11 @@ pub trait CodePlanes {
 
     /// The unit's vectors.
     fn vectors<L: TileLanes>(lanes: L, from: &[u8]) -> [L::Bytes; VECTORS];
+
+    /// What [`Self::pack`] packed.
+    fn codes(from: &[u8]) -> UnitCodes {
+        Self::vectors(PlainLanes, from)
+    }
 }
 
 /// Codes of 8 bits.
@@ -41,7 +46,8 @@ impl CodePlanes for EightBits {
 
     #[inline(always)]
     fn vectors<L: TileLanes>(lanes: L, from: &[u8]) -> [L::Bytes; VECTORS] {
-        [0, 1, 2, 3, 4, 5, 6, 7].map(|at| lanes.bytes(&from[64 * at..64 * at + 64]))
+        let at = |at: usize| lanes.bytes(&from[64 * at..64 * at + 64]);
+        [at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7)]
     }
 }
 
@@ -230,6 +236,10 @@ impl<T: LevelTable> CodePlanes for LevelCodes<T> {
 
     fn pack(codes: &UnitCodes, to: &mut [u8]) {
         FourBits::pack(codes, to);
+    }
+
+    fn codes(from: &[u8]) -> UnitCodes {
+        FourBits::codes(from)
     }
 
     #[inline(always)]

@@ -6,6 +6,10 @@ use super::activations::{Activations, UnitActivations};
 use super::format::{TileFormat, TileScales};
 use super::lanes::{ROWS, TileLanes};
 use super::level::LaneWork;
+use crate::model::host::ahead::ask_ahead;
+
+/// How far ahead of a record memory is asked for, in bytes.
+const AHEAD: usize = 8192;
 
 /// Some tiles times all rows of activations. A tile is read from memory once for all of them.
 pub struct Multiply<'a, 'b, F> {
@@ -29,7 +33,7 @@ impl<F: TileFormat> LaneWork for Multiply<'_, '_, F> {
             let mut b = 0;
             while b + 4 <= out.len() {
                 let rows = [x.row(b), x.row(b + 1), x.row(b + 2), x.row(b + 3)];
-                let totals = tile_products::<L, F, 4>(lanes, tile, &rows);
+                let totals = tile_products::<L, F, 4>(lanes, tile, &rows, b == 0);
                 let mut i = 0;
                 while i < 4 {
                     store(&mut out[b + i][at * ROWS..], lanes.rows(totals[i]));
@@ -38,7 +42,7 @@ impl<F: TileFormat> LaneWork for Multiply<'_, '_, F> {
                 b += 4;
             }
             while b < out.len() {
-                let [totals] = tile_products::<L, F, 1>(lanes, tile, &[x.row(b)]);
+                let [totals] = tile_products::<L, F, 1>(lanes, tile, &[x.row(b)], b == 0);
                 store(&mut out[b][at * ROWS..], lanes.rows(totals));
                 b += 1;
             }
@@ -55,12 +59,13 @@ fn store(out: &mut [f32], rows: [f32; ROWS]) {
 }
 
 /// Sixteen rows times `B` rows of activations. What a row of activations gives does not depend on
-/// the others.
+/// the others. Where the tile comes from memory (`fresh`), what follows it is asked for.
 #[inline(always)]
 fn tile_products<L: TileLanes, F: TileFormat, const B: usize>(
     lanes: L,
     tile: &[u8],
     x: &[&[UnitActivations]; B],
+    fresh: bool,
 ) -> [L::Floats; B] {
     let mut totals = [lanes.splat(0.0); B];
     let mut unit = 0;
@@ -70,6 +75,9 @@ fn tile_products<L: TileLanes, F: TileFormat, const B: usize>(
         while b < B {
             here[b] = &x[b][unit..unit + F::Scales::UNITS];
             b += 1;
+        }
+        if fresh {
+            ask_ahead(record, AHEAD);
         }
         F::Scales::add_products::<L, F, B>(lanes, record, &here, &mut totals);
         unit += F::Scales::UNITS;

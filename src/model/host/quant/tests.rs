@@ -197,3 +197,24 @@ fn random_blocks_have_the_variance_that_is_asked_for() {
         assert!(square > least && square < 0.28, "{kind:?}: variance {square}");
     }
 }
+
+#[test]
+fn rows_in_another_order_keep_their_blocks_to_the_bit() {
+    for kind in QuantKind::ALL {
+        for (rows, cols) in SHAPES {
+            let stored = random(kind, rows, cols);
+            let row_bytes = stored.len() / rows;
+            // Backwards by steps of 7, and one more than there are, so that the last tile is another.
+            let order: Vec<usize> = (0..=rows).map(|at| (rows * 7 - at * 7) % rows).collect();
+            let moved: Vec<u8> = order
+                .iter()
+                .flat_map(|row| &stored[row * row_bytes..][..row_bytes])
+                .copied()
+                .collect();
+            let tiles = Tiles::pack(kind, rows, cols, &stored).unwrap().with_rows(&order).unwrap();
+            let expected = Tiles::pack(kind, rows + 1, cols, &moved).unwrap();
+            assert_eq!(tiles.rows(), rows + 1);
+            assert!(**tiles.storage() == **expected.storage(), "{kind:?} {rows} x {cols}");
+        }
+    }
+}

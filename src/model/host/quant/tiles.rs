@@ -97,6 +97,16 @@ impl Tiles {
             .for_each(|(tile, out)| self.widen_tile(tile, out));
     }
 
+    /// The matrix of these rows, in their order, in the blocks that they have; each must be there.
+    pub fn with_rows(&self, rows: &[usize]) -> Result<Self> {
+        let (kind, cols, tile_bytes) = (self.kind, self.cols, self.tile_bytes());
+        let bytes = Storage::filled(packed_bytes(kind, rows.len(), cols), |bytes| {
+            let tiles = bytes.par_chunks_mut(tile_bytes).zip(rows.par_chunks(ROWS));
+            tiles.for_each(|(to, rows)| with_format!(kind, F => gather::<F>(self, rows, to)));
+        })?;
+        Ok(Self { kind, rows: rows.len(), cols, bytes })
+    }
+
     /// Makes rows zero. Kinds whose scale cannot be zero are left as they are, and this is false.
     #[must_use]
     pub fn zero_rows(&mut self, rows: impl Iterator<Item = usize>) -> bool {
@@ -171,6 +181,36 @@ fn pack<F: TileFormat>(kind: QuantKind, stored: &[u8], row_bytes: usize, to: &mu
             let vectors = all[..units].as_flattened_mut().iter_mut();
             for (vector, four) in vectors.zip(parts.codes.chunks_exact(4)) {
                 vector[4 * row..4 * row + 4].copy_from_slice(four);
+            }
+        }
+        for (unit, to) in all.iter().zip(codes.chunks_exact_mut(F::Planes::BYTES)) {
+            F::Planes::pack(unit, to);
+        }
+    }
+}
+
+/// Packs up to sixteen rows of packed tiles.
+fn gather<F: TileFormat>(from: &Tiles, rows: &[usize], to: &mut [u8]) {
+    let units = F::Scales::UNITS;
+    for (at, record) in to.chunks_exact_mut(F::RECORD).enumerate() {
+        let (header, codes) = record.split_at_mut(F::Scales::HEADER);
+        let mut all: [UnitCodes; 8] = [[[0; 64]; VECTORS]; 8];
+        // Rows that follow one another mostly lie in one tile, which is unpacked once.
+        let (mut unpacked, mut held) = (None, all);
+        for (place, &row) in rows.iter().enumerate() {
+            let stored = &from.tile(row / ROWS)[at * F::RECORD..][..F::RECORD];
+            let (stored_header, stored_codes) = stored.split_at(F::Scales::HEADER);
+            if unpacked != Some(row / ROWS) {
+                unpacked = Some(row / ROWS);
+                let planes = stored_codes.chunks_exact(F::Planes::BYTES);
+                held.iter_mut()
+                    .zip(planes)
+                    .for_each(|(unit, planes)| *unit = F::Planes::codes(planes));
+            }
+            F::Scales::copy_row(stored_header, row % ROWS, header, place);
+            let vectors = all[..units].as_flattened_mut().iter_mut();
+            for (to, from) in vectors.zip(held[..units].as_flattened()) {
+                to[4 * place..4 * place + 4].copy_from_slice(&from[4 * (row % ROWS)..][..4]);
             }
         }
         for (unit, to) in all.iter().zip(codes.chunks_exact_mut(F::Planes::BYTES)) {

@@ -213,26 +213,26 @@ impl<H: HalfTiles> TileLanes for H {
         [pulp::cast(first::<32>(from)), pulp::cast(first::<32>(&from[32..64]))]
     }
     #[inline(always)]
-    fn right(self, a: [__m256i; 2], bits: u32) -> [__m256i; 2] {
+    fn right(self, [a, b]: [__m256i; 2], bits: u32) -> [__m256i; 2] {
         let avx2 = self.avx2().avx2;
-        a.map(|a| match bits {
-            1 => avx2._mm256_srli_epi16::<1>(a),
-            2 => avx2._mm256_srli_epi16::<2>(a),
-            3 => avx2._mm256_srli_epi16::<3>(a),
-            4 => avx2._mm256_srli_epi16::<4>(a),
-            5 => avx2._mm256_srli_epi16::<5>(a),
-            _ => avx2._mm256_srli_epi16::<6>(a),
-        })
+        match bits {
+            1 => [avx2._mm256_srli_epi16::<1>(a), avx2._mm256_srli_epi16::<1>(b)],
+            2 => [avx2._mm256_srli_epi16::<2>(a), avx2._mm256_srli_epi16::<2>(b)],
+            3 => [avx2._mm256_srli_epi16::<3>(a), avx2._mm256_srli_epi16::<3>(b)],
+            4 => [avx2._mm256_srli_epi16::<4>(a), avx2._mm256_srli_epi16::<4>(b)],
+            5 => [avx2._mm256_srli_epi16::<5>(a), avx2._mm256_srli_epi16::<5>(b)],
+            _ => [avx2._mm256_srli_epi16::<6>(a), avx2._mm256_srli_epi16::<6>(b)],
+        }
     }
     #[inline(always)]
-    fn left(self, a: [__m256i; 2], bits: u32) -> [__m256i; 2] {
+    fn left(self, [a, b]: [__m256i; 2], bits: u32) -> [__m256i; 2] {
         let avx2 = self.avx2().avx2;
-        a.map(|a| match bits {
-            1 => avx2._mm256_slli_epi16::<1>(a),
-            2 => avx2._mm256_slli_epi16::<2>(a),
-            3 => avx2._mm256_slli_epi16::<3>(a),
-            _ => avx2._mm256_slli_epi16::<4>(a),
-        })
+        match bits {
+            1 => [avx2._mm256_slli_epi16::<1>(a), avx2._mm256_slli_epi16::<1>(b)],
+            2 => [avx2._mm256_slli_epi16::<2>(a), avx2._mm256_slli_epi16::<2>(b)],
+            3 => [avx2._mm256_slli_epi16::<3>(a), avx2._mm256_slli_epi16::<3>(b)],
+            _ => [avx2._mm256_slli_epi16::<4>(a), avx2._mm256_slli_epi16::<4>(b)],
+        }
     }
     #[inline(always)]
     fn mask(self, [a, b]: [__m256i; 2], mask: u8) -> [__m256i; 2] {

@@ -17,7 +17,7 @@ use super::order::{interleaved_row, rotate_half_rows};
 use super::parts::{self, Part};
 use crate::error::shortened;
 use crate::model::additions::Additions;
-use crate::model::arch::{Architecture, BiasRule, Spelling};
+use crate::model::arch::{Architecture, BiasRule, ExpertRule, Spelling};
 use crate::model::config::Config;
 use crate::model::host::matrix::Matrix;
 use crate::model::load::instead;
@@ -69,7 +69,9 @@ impl Gguf {
                 shortened(what)
             )));
         }
-        let architecture = Architecture::of_gguf(metadata.family())
+        let family = metadata.family();
+        let experts = metadata.section(family).count(ExpertRule::COUNT);
+        let architecture = Architecture::of_gguf(family, experts.is_some_and(|count| count > 0))
             .map_err(|error| Error::input(format!("{name}: {error}")))?;
         Ok(Self { name, metadata, parts, architecture })
     }
@@ -154,11 +156,12 @@ impl Gguf {
             true => BiasRule::Never,
             false => biases.output,
         };
+        let intermediate = same(keys.intermediate.gguf)?;
         let config = Config {
             architecture: self.architecture,
             layers,
             hidden,
-            intermediate: same(keys.intermediate.gguf)?,
+            intermediate,
             heads,
             kv_heads,
             head_dim,
@@ -177,6 +180,7 @@ impl Gguf {
             qk_norm: self.architecture.qk_norm(),
             additions: Additions {
                 rotated: partial,
+                experts: keys::experts(own, self.architecture, intermediate)?,
                 ..keys::additions(own, self.architecture, [layers, hidden, heads, head_dim])?
             },
             eos: Vec::new(),
@@ -386,6 +390,28 @@ impl Gguf {
             start..start + row_bytes
         };
         Ok((span.number, zeros.each().map(range).collect()))
+    }
+
+    /// One expert of a tensor that holds all of them, `[rows, cols]`, under its GGUF name.
+    pub(super) fn read_expert(
+        &self,
+        name: &str,
+        expert: usize,
+        [rows, cols]: [usize; 2],
+    ) -> Result<Matrix> {
+        let count = self.own().count(ExpertRule::COUNT).unwrap_or(0);
+        let Span { element, row_bytes, stored, .. } = self.span(name, &[count, rows, cols])?;
+        let start = expert * rows * row_bytes;
+        let own = stored.get(start..start + rows * row_bytes).ok_or_else(|| {
+            Error::run(format!("{}: tensor `{name}` has no expert {expert}", self.name))
+        })?;
+        Matrix::new(rows, cols, element.elements(rows, cols, own)?)
+    }
+
+    /// The number of an expert, where the name of a checkpoint is that of its part.
+    pub(super) fn expert_of(&self, name: &str) -> Option<usize> {
+        let (module, _) = name.rsplit_once('.')?;
+        Some(self.architecture.tensors.expert_of(module)?.1)
     }
 
     /// One tensor under its GGUF name.

@@ -5,8 +5,9 @@ use super::Gguf;
 use super::metadata::{Section, Type};
 use crate::error::shortened;
 use crate::model::additions::Additions;
-use crate::model::arch::{Architecture, FactorKeys, Gemma};
+use crate::model::arch::{Architecture, ExpertRule, FactorKeys, Gemma};
 use crate::model::config::Config;
+use crate::model::mixture::Mixture;
 use crate::model::rope_scaling::RopeScaling;
 use crate::{Error, Result};
 
@@ -41,7 +42,9 @@ const OWN: &[Key] = &[
     key("block_count", Type::U32),
     key("context_length", Type::U32),
     key("embedding_length", Type::U32),
+    key("expert_feed_forward_length", Type::U32),
     key("expert_used_count", Type::U32),
+    key(ExpertRule::NORMALISED_GGUF, Type::Bool),
     key("feed_forward_length", Type::PerLayer),
     key("pooling_type", Type::U32),
     key("rope.dimension_count", Type::U32),
@@ -67,9 +70,18 @@ const OWN: &[Key] = &[
     only("attention.temperature_scale", Type::F32, &[0.0, 1.0]),
     only("attn_logit_softcapping", Type::F32, &[0.0]),
     only("embedding_scale", Type::F32, &[0.0, 1.0]),
-    only("expert_count", Type::U32, &[0.0]),
+    only(ExpertRule::COUNT, Type::U32, &[0.0]),
+    only("expert_gating_func", Type::U32, &[0.0, 1.0]),
+    only("expert_group_count", Type::U32, &[0.0, 1.0]),
+    only("expert_group_used_count", Type::U32, &[0.0, 1.0]),
+    only("expert_shared_count", Type::U32, &[0.0]),
+    only("expert_shared_feed_forward_length", Type::U32, &[0.0]),
+    only("expert_weights_scale", Type::F32, &[0.0, 1.0]),
     only("final_logit_softcapping", Type::F32, &[0.0]),
+    only("interleave_moe_layer_step", Type::U32, &[0.0, 1.0]),
+    only("leading_dense_block_count", Type::U32, &[0.0]),
     only("logit_scale", Type::F32, &[0.0, 1.0]),
+    only("moe_every_n_layers", Type::U32, &[0.0, 1.0]),
     only("nextn_predict_layers", Type::U32, &[0.0]),
     only("residual_scale", Type::F32, &[0.0, 1.0]),
     only("rope.scaling.yarn_attn_factor", Type::F32, &[1.0, -1.0]),
@@ -218,6 +230,30 @@ pub(super) fn additions(
     Ok(additions)
 }
 
+/// The experts of every layer, in a file of an architecture that has them.
+pub(super) fn experts(
+    own: Section<'_>,
+    architecture: &Architecture,
+    intermediate: usize,
+) -> Result<Option<Mixture>> {
+    let Some(rule) = &architecture.experts else { return Ok(None) };
+    let needed = |key| match own.count(key).filter(|&count| count > 0) {
+        Some(count) => Ok(count),
+        None => Err(own.wrong(key, "is missing or 0, expected at least 1")),
+    };
+    let (count, chosen) = (needed(ExpertRule::COUNT)?, needed(ExpertRule::CHOSEN.gguf)?);
+    if chosen > count {
+        let what = format!("is {chosen}, more than `{}` {count}", own.full(ExpertRule::COUNT));
+        return Err(own.wrong(ExpertRule::CHOSEN.gguf, &what));
+    }
+    // Without the key, llama.cpp shares the width of an MLP among the experts of a token.
+    let width = match own.count(rule.width.gguf).filter(|&width| width > 0) {
+        Some(width) => width,
+        None => intermediate / chosen,
+    };
+    Ok(Some(Mixture { count, chosen, width, normalised: true, dense_layers: Vec::new() }))
+}
+
 /// Refuses keys that change the result and are not supported; gives a warning of the unknown ones
 /// and of those without effect.
 pub(super) fn check(file: &Gguf, config: &Config) -> Result<Vec<String>> {
@@ -226,6 +262,10 @@ pub(super) fn check(file: &Gguf, config: &Config) -> Result<Vec<String>> {
         config.architecture.factors.iter().flat_map(FactorKeys::gguf).collect();
     if config.architecture.gemma.is_some_and(|gemma| gemma.caps_in_gguf) {
         read.extend([Gemma::SCORE_CAP, Gemma::LOGIT_CAP]);
+    }
+    if config.architecture.experts.is_some() {
+        read.push(ExpertRule::COUNT);
+        refuse_unless(own, ExpertRule::NORMALISED_GGUF, |n| n == 1.0)?;
     }
     for key in OWN.iter().filter(|key| !read.contains(&key.name)) {
         if let Some(neutral) = key.neutral {

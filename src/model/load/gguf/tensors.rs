@@ -32,11 +32,13 @@ impl Tensors for Gguf {
         let mut types = WeightTypes::default();
         for (name, info) in self.parts.iter().flat_map(|part| &part.header.tensors) {
             let shape = info.shape.dims();
-            if shape.len() == 2
+            if let [.., rows, cols] = *shape
                 && let Ok(span) = self.span(name, shape)
             {
-                let (kind, bytes) = span.element.kept(span.rows, span.cols);
-                types.add(kind, bytes);
+                // Each expert is a matrix of its own.
+                let matrices = span.rows / rows.max(1);
+                let (kind, bytes) = span.element.kept(rows, cols);
+                types.add(kind, matrices as u64 * bytes);
             }
         }
         Some(types)
@@ -47,11 +49,19 @@ impl Tensors for Gguf {
     }
 
     fn stored_name(&self, name: &str) -> String {
-        self.known(name).unwrap_or_else(|_| name.to_owned())
+        let stored = self.known(name).unwrap_or_else(|_| name.to_owned());
+        match self.expert_of(name) {
+            Some(expert) => format!("{stored}[{expert}]"),
+            None => stored,
+        }
     }
 
     fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Matrix> {
-        self.read(&self.known(name)?, &[rows, cols], self.is_interleaved(name))
+        let stored = self.known(name)?;
+        match self.expert_of(name) {
+            Some(expert) => self.read_expert(&stored, expert, [rows, cols]),
+            None => self.read(&stored, &[rows, cols], self.is_interleaved(name)),
+        }
     }
 
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {

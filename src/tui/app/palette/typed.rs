@@ -16,7 +16,7 @@ const TYPED: &[(&str, &str, &str)] = &[
     ("keep ", "PERCENT", "keep this share of the channels, as keep 30"),
     ("bytes ", "PERCENT", "widths by sensitivity within this share of the bytes"),
     ("fit ", "SIZE@CONTEXT", "keep what so many bytes hold, as fit 1.5GiB@32k"),
-    ("rule ", "NAME", "select by learned, think, key-norm, frequency or random"),
+    ("rule ", "NAME", "select by a rule, as rule think"),
     ("blend ", "NAME PERCENT", "mix a second rule in by rank, as blend think 25"),
     ("align ", "N", "kept counts in multiples of 1, 2, 4, 8, 16 or 32"),
     ("split ", "global|exact", "how the budget is spread over heads"),

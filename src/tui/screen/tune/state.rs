@@ -443,7 +443,7 @@ impl Tuning {
         sparsity: Option<f64>,
         tokens: usize,
     ) -> Tally {
-        Tally::of(plan, window, sparsity, tokens, self.sources.dtype)
+        Tally::of((plan, &self.sources.sight), window, sparsity, tokens, self.sources.dtype)
     }
 
     /// The context that a step depends on.

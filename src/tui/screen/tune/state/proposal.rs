@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::cache::CacheSpec;
+use crate::cache::{CacheSpec, Sight};
 use crate::decode::worker::event::{MaskInfo, ModelInfo, Rules};
 use crate::element::Dtype;
 use crate::mask::select::{
@@ -27,6 +27,8 @@ pub struct Sources {
     pub shape: Shape,
     /// Element type of the cache.
     pub dtype: Dtype,
+    /// How far the layers look back.
+    pub sight: Arc<Sight>,
     /// The mask that the session began with; full where it began dense.
     pub loaded: Arc<MaskInfo>,
     importance: Option<Importance>,
@@ -52,7 +54,8 @@ impl Sources {
         let importance =
             loaded.importance.clone().and_then(|scores| Importance::new(shape, scores).ok());
         let sensitivity = info.sensitivity.clone().filter(|known| known.shape() == shape);
-        Self { shape, dtype: info.kv_dtype, loaded, importance, sensitivity, of_prompt: Vec::new() }
+        let (dtype, sight) = (info.kv_dtype, info.sight());
+        Self { shape, dtype, sight, loaded, importance, sensitivity, of_prompt: Vec::new() }
     }
 
     /// Replaces the mask that proposals start from, and its importance.
@@ -71,36 +74,39 @@ impl Sources {
         self.of_prompt = Rule::ALL.into_iter().filter_map(scores).collect();
     }
 
-    /// Whether a rule has importance.
+    /// Whether a rule has what it needs.
     pub fn has(&self, rule: Rule) -> bool {
-        rule.needs == Needs::Nothing || self.held(rule).is_some()
+        match rule.needs {
+            Needs::Nothing => true,
+            Needs::File => self.importance.is_some(),
+            Needs::Gradient => self.sensitivity.is_some(),
+            Needs::Text => self.by_prompt(rule).is_some(),
+        }
     }
 
-    /// The importance of a rule, from a file or the prompt.
-    fn held(&self, rule: Rule) -> Option<&Importance> {
-        match rule.needs {
-            Needs::Nothing => None,
-            Needs::File => self.importance.as_ref(),
-            Needs::Text => {
-                self.of_prompt.iter().find(|(other, _)| *other == rule).map(|(_, scores)| scores)
-            }
-        }
+    /// The importance that a rule gives for the prompt.
+    fn by_prompt(&self, rule: Rule) -> Option<&Importance> {
+        self.of_prompt.iter().find(|(other, _)| *other == rule).map(|(_, scores)| scores)
     }
 
     fn scores(&self, rule: Rule) -> Result<Cow<'_, Importance>> {
-        let name = rule.name;
-        match (self.held(rule), rule.needs) {
-            (Some(held), _) => Ok(Cow::Borrowed(held)),
-            (None, Needs::Nothing) => {
-                Ok(Cow::Owned(rule.scores(Given::nothing(self.shape, SEED))?))
-            }
-            (None, Needs::File) => Err(Error::input(format!(
-                "rule {name}: expected a mask file with importance, found none"
-            ))),
-            (None, Needs::Text) => Err(Error::input(format!(
-                "rule {name}: expected the figures of a prompt, found none yet"
-            ))),
+        if !self.has(rule) {
+            let expected = match rule.needs {
+                Needs::File => "a mask file with importance, found none",
+                Needs::Gradient => "a measured sensitivity, found none: S measures one",
+                Needs::Text | Needs::Nothing => "the figures of a prompt, found none yet",
+            };
+            return Err(Error::input(format!("rule {}: expected {expected}", rule.name)));
         }
+        if let Some(scores) = self.by_prompt(rule) {
+            return Ok(Cow::Borrowed(scores));
+        }
+        let given = Given {
+            learned: self.importance.as_ref(),
+            sensitivity: self.sensitivity.as_deref(),
+            ..Given::nothing(self.shape, SEED)
+        };
+        rule.scores(given).map(Cow::Owned)
     }
 
     /// The importance that a draft selects from.
@@ -306,22 +312,27 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// The figures of a plan at a context of `tokens` tokens.
+    /// The figures of a plan at a context of `tokens` tokens, in a model whose layers look back so
+    /// far.
     pub fn of(
-        plan: &CachePlan,
+        (plan, sight): (&CachePlan, &Arc<Sight>),
         window: Window,
         sparsity: Option<f64>,
         tokens: usize,
         dtype: Dtype,
     ) -> Self {
         let (mask, counts) = (plan.mask(), plan.mask().kept_counts());
-        let bytes = CacheSpec::planned(window, dtype, plan.clone())
-            .map(|spec| spec.bytes_at(tokens))
-            .unwrap_or_default();
-        let (bytes, dense) = (
-            bytes::KvBytes { k: bytes.k() as u64, v: bytes.v() as u64 },
-            bytes::dense(plan.shape(), tokens, dtype.bytes()).total(),
-        );
+        let seen = |spec: CacheSpec| spec.with_sight(Arc::clone(sight));
+        let spec = CacheSpec::planned(window, dtype, plan.clone()).map(seen);
+        let dense = CacheSpec::dense(plan.shape(), window, dtype).map(seen);
+        let [bytes, dense] = [&spec, &dense]
+            .map(|spec| spec.as_ref().map(|spec| spec.bytes_at(tokens)).unwrap_or_default());
+        let middle = match &spec {
+            Ok(spec) => spec.bytes_share_at(tokens),
+            Err(_) => plan.bytes_share(window.chunk),
+        };
+        let (bytes, dense) =
+            (bytes::KvBytes { k: bytes.k() as u64, v: bytes.v() as u64 }, dense.total() as u64);
         let total = bytes.total();
         Self {
             kept: counts.iter().sum(),
@@ -331,7 +342,7 @@ impl Tally {
             saved: if dense == 0 { 0.0 } else { 1.0 - total as f64 / dense as f64 },
             bound: (total > 0).then(|| dense as f64 / total as f64),
             over: sparsity.map(|sparsity| alignment_cost(mask, sparsity)),
-            middle: plan.bytes_share(window.chunk),
+            middle,
         }
     }
 }
