@@ -103,6 +103,8 @@ impl Session {
         let handle = |file: &File| file.try_clone().map(Stdio::from).map_err(os);
         let started = Instant::now();
         let child = Command::new(std::env::current_exe().map_err(os)?)
+            // One dense side, as `kscope run` decodes: a model with a shipped mask would open with both.
+            .args(["--mask", "none", "--solo"])
             .args(["--model", &options.model, "--raw", "--color", "truecolor", "--prompt-file"])
             .arg(prompt)
             // Every session but the first replaces the recording of the one before.
@@ -195,6 +197,10 @@ pub fn run(options: &TuiOptions, mut note: impl FnMut(&str)) -> Result<TuiReport
     std::fs::write(&prompt, PROMPT.repeat(8)).map_err(os)?;
     let mut idle = 0.0;
     for round in 0..options.rounds.max(1) {
+        // The end of the round before would be taken for that of this one.
+        if record.exists() {
+            std::fs::remove_file(&record).map_err(os)?;
+        }
         // The slowdown is measured without key presses, so that it is that of watching alone.
         let session = Session::start(options, &prompt, &record, options.tokens)?;
         first.push(session.first_frame()?);

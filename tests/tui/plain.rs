@@ -93,5 +93,10 @@ fn the_bench_of_the_inspector_goes_through_its_rounds() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert!(report["first_frame_ms"].as_f64().is_some_and(|ms| ms > 0.0), "{report}");
-    assert_eq!(text(&output.stderr).matches("a step without a screen").count(), 2, "{report}");
+    let rounds = text(&output.stderr);
+    assert_eq!(rounds.matches("a step without a screen").count(), 2, "{report}");
+    // The second round once read the recording of the first.
+    let with: Vec<&str> =
+        rounds.lines().filter_map(|line| line.split("a step without a screen, ").nth(1)).collect();
+    assert!(with.len() == 2 && with[0] != with[1], "{rounds}");
 }

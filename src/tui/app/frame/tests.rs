@@ -130,7 +130,7 @@ fn every_screen_draws_at_every_size_and_depth() {
                             // Below the least size there is only a sentence, or its beginning.
                             let expected = match size.0 >= 60 && size.1 >= 16 {
                                 true => header.contains("test-model"),
-                                false => header.starts_with(['k', '…']),
+                                false => header.starts_with(['k', '…', '.']),
                             };
                             assert!(expected, "{screen:?} {command:?} {size:?}:\n{frame}");
                             state.overlay = None;

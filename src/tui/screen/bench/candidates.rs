@@ -16,7 +16,7 @@ use crate::tui::app::strips::{LABEL, columns};
 use crate::tui::app::text_lines;
 use crate::tui::app::text_lines::wrap;
 use crate::tui::color::Role;
-use crate::tui::fitting::fitted;
+use crate::tui::fitting::{best, fitted};
 use crate::tui::paint::put;
 use crate::tui::screen::tune::state::{RIVALS, Tally, Tuning};
 use crate::tui::screen::{Screen, map};
@@ -54,9 +54,16 @@ pub(super) fn keys(state: &State, tuning: &Tuning, pane: &mut Pane<'_>) {
     let sources = tuning.sources();
     let rules: Vec<&str> =
         Rule::ALL.into_iter().filter(|&rule| sources.has(rule)).map(|rule| rule.words).collect();
+    let by_rule = best(
+        width.saturating_sub(KEY),
+        [
+            format!("pins every rule at these bytes: {}", rules.join(", ")),
+            format!("pins a mask of each of {} rules at these bytes", rules.len()),
+        ],
+    );
     for (command, does) in [
         (Command::Pin, format!("pins what is set in Tune: {set}")),
-        (Command::PinRules, format!("pins every rule at these bytes: {}", rules.join(", "))),
+        (Command::PinRules, by_rule),
         (Command::PinNamed, "pins the plans that other programs offer".to_owned()),
         (Command::PinSweep, "pins the points of Tune's sweep".to_owned()),
         (Command::Sweep, "then measures all rows over the tokens so far".to_owned()),

@@ -76,28 +76,22 @@ fn no_number_and_no_name_on_a_screen_is_cut() {
 }
 
 #[test]
-fn help_and_settings_show_their_texts_in_whole() {
+fn the_help_shows_its_texts_in_whole() {
+    let known = "the mask as it was loaded, or as it was last written to a file";
     for size in [(60, 16), (80, 24), (120, 40), (200, 60)] {
         let mut state = session(SMALL, ColorDepth::None);
         state.size = size;
-        for (command, known) in
-            [(Command::Help, "the mask as it was loaded, or as it was last written to a file")]
-        {
-            act(&mut state, command);
-            let mut seen = String::new();
-            // From top to bottom.
-            for _ in 0..400 {
-                let frame = text(&draw(&state));
-                assert!(!frame.contains('…'), "{size:?}: {frame}");
-                seen += &frame;
-                act(&mut state, Command::Down);
-            }
-            // A sentence over several rows has the frame's edges in between.
-            let words = |text: &str| {
-                text.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ")
-            };
-            assert!(words(&seen).contains(known), "{size:?}: {seen}");
-            state.overlay = None;
+        act(&mut state, Command::Help);
+        let mut seen = String::new();
+        // From top to bottom.
+        for _ in 0..400 {
+            let frame = text(&draw(&state));
+            assert!(!frame.contains('…'), "{size:?}: {frame}");
+            seen += &frame;
+            act(&mut state, Command::Down);
         }
+        // A sentence over several rows has the frame's edges in between.
+        let words: Vec<&str> = seen.split_whitespace().filter(|word| *word != "│").collect();
+        assert!(words.join(" ").contains(known), "{size:?}: {seen}");
     }
 }
