@@ -31,6 +31,7 @@ const LAYERS: &[&[&str]] = &[
 const UNSAFE: &[&str] = &[
     "src/attention/",
     "src/cli/closed.rs",
+    "src/model/host/ahead.rs",
     "src/model/host/quant/x86.rs",
     "src/model/load/bytes.rs",
     "src/tui/app/fatal.rs",

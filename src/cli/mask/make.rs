@@ -56,7 +56,8 @@ pub(super) struct MakeArgs {
     #[arg(long, value_name = "SHARE", value_parser = values::share,
           conflicts_with_all = ["rule", "importance", "plan"])]
     pub(super) bytes: Option<f64>,
-    /// Let --bytes count the whole cache at this context, sink and recent window included
+    /// Let --bytes count the whole cache at this context, sink and recent window included; layers with
+    /// a window count as if they had none
     #[arg(long, value_name = "TOKENS", value_parser = tokens, requires = "bytes")]
     pub(super) ctx: Option<usize>,
     /// Bits that K channels may have with --sensitivity

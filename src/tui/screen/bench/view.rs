@@ -190,7 +190,16 @@ fn table(state: &State, tuning: &Tuning, area: Rect, buffer: &mut Buffer) {
             *model.plan() == pin.plan && model.info.window == pin.draft.window
         });
         let mark = if is_used { "● " } else { "  " };
-        let missing = if is_measured { "" } else { "  not measured" };
+        // What is not there is said once, and every further column has its mark.
+        let missing = match is_measured {
+            true => String::new(),
+            false => {
+                let figures = || chosen.iter().copied().filter(|&at| at >= FIGURES);
+                let said = figures().take(2).map(|at| COLUMNS[at].width + 2).sum::<usize>();
+                let rest = figures().skip(2).map(|at| cell(at, "–"));
+                format!("{:>said$}{}", "not measured", rest.collect::<String>())
+            }
+        };
         let shown = match Some(pin.id) == bench.selected {
             true => Line::styled(format!("{mark}{text}{missing}"), theme.selected()),
             false => Line::from(vec![
