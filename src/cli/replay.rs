@@ -35,12 +35,14 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
     let path = &["replay"];
     let look = args.screen.look(path, answered.and_then(|answered| answered.background))?;
     let mut player = Player::open(&args.file)?;
-    if player.is_cut() {
-        output::note(&format!(
-            "kscope: {}: the last line is cut off and left out",
-            args.file.display()
-        ));
-    }
+    let say_what_is_missing = |player: &Player| {
+        if player.is_cut() {
+            output::note(&format!(
+                "kscope: {}: the last line is cut off and left out",
+                args.file.display()
+            ));
+        }
+    };
     let interactive = args.screen.is_interactive();
     let (log, _guard) = if interactive { log::start() } else { (LogBuffer::default(), None) };
     let mut state = State::new(Beginning {
@@ -62,12 +64,15 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
     state.graphics = args.screen.graphics(answered);
     let exit = if interactive {
         let outside = args.screen.outside(&look, path, answered);
+        say_what_is_missing(&player);
         let guard = TerminalGuard::enter(look.mouse)?;
         runner::run(&mut state, EventSource::Replay(player), None, guard, None, began, outside)?
     } else {
         play(&mut state, &mut player).map_err(|error| {
             Error::input(format!("{} cannot be played: {error}", args.file.display()))
         })?;
+        // Only of what could be played: a refusal is one sentence.
+        say_what_is_missing(&player);
         Exit::Quit(true)
     };
     finish(&args.screen, &state, exit, interactive)

@@ -157,7 +157,12 @@ fn every_tiny_model_gives_the_plain_logits() {
             Ok(tensors) => Arc::new(tensors),
             Err(error) => {
                 let sentence = error.to_string();
-                assert!(name == "gemma2" && sentence.contains("caps"), "{name}: {sentence}");
+                let cause = match name.as_str() {
+                    "gemma2" => "caps",
+                    _ if name.starts_with("mixtral") || name.starts_with("qwen3-moe") => "expert",
+                    _ => panic!("{name}: {sentence}"),
+                };
+                assert!(sentence.contains(cause), "{name}: {sentence}");
                 continue;
             }
         };

@@ -40,7 +40,7 @@ fn texts_are_compared_by_importance_choice_and_loss() {
     assert_eq!(figures["domains"], serde_json::json!(["prose.md", "code.rs", "again.md"]));
     let names: Vec<&Value> =
         figures["rules"].as_array().unwrap().iter().map(|rule| &rule["rule"]).collect();
-    assert_eq!(names, ["sensitivity", "think", "key-norm"]);
+    assert_eq!(names, ["sensitivity", "think", "centred", "expected", "pairs", "key-norm"]);
     for rule in figures["rules"].as_array().unwrap() {
         let lines: Vec<Vec<f64>> =
             rule["correlation"].as_array().unwrap().iter().map(numbers).collect();

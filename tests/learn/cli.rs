@@ -63,12 +63,25 @@ fn a_learning_ends_with_a_mask_a_verdict_and_every_rival() {
         .iter()
         .map(|row| (row["rule"].as_str().unwrap(), row["counts"].as_str().unwrap()))
         .collect();
-    let rivals = ["think", "key-norm", "frequency", "random"]
-        .into_iter()
-        .flat_map(|rule| [(rule, "learned"), (rule, "own")]);
     assert_eq!(
         rows,
-        [("dense", "own"), ("learned", "learned")].into_iter().chain(rivals).collect::<Vec<_>>()
+        [
+            ("dense", "own"),
+            ("learned", "learned"),
+            ("fisher", "learned"),
+            ("fisher", "own"),
+            ("think", "learned"),
+            ("think", "own"),
+            ("centred", "learned"),
+            ("expected", "learned"),
+            ("pairs", "learned"),
+            ("key-norm", "learned"),
+            ("key-norm", "own"),
+            ("frequency", "learned"),
+            ("frequency", "own"),
+            ("bands", "learned"),
+            ("random", "learned"),
+        ]
     );
     assert_eq!(report["rows"][0]["kld_mean"], 0.0, "dense against itself");
     // Plain caches over the same texts and prompts, after the mask itself.

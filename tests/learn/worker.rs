@@ -68,7 +68,7 @@ fn a_learning_tells_every_update_and_ends_with_a_file() {
             && has(|event| matches!(event, LearnEvent::Factors(_)))
     );
     let done = done(&notices);
-    assert!(done.verdict.is_some() && done.rows.len() == 10);
+    assert!(done.verdict.is_some() && done.rows.len() == 15);
     let Contents::Mask(file) = files::read(&out, &Split::default()).unwrap() else {
         panic!("a mask")
     };

@@ -129,14 +129,17 @@ fn sensitivity(
         seed: request.settings.seed,
         ..usual
     };
-    let measured = sensitivity::measure(model, &request.haystack, &settings, &mut |_| {
-        report(&LearnEvent::Check(0.0))
-    });
-    match measured {
-        Ok(measured) => Ok(Some(measured.sensitivity)),
-        Err(Error::Cancelled) => Err(Error::Cancelled),
-        Err(_) => Ok(None),
+    // Contexts may have no room for recall prompts; then it is measured on text alone.
+    for recall_weight in [usual.recall_weight, 0.0] {
+        let settings = SensitivitySettings { recall_weight, ..settings };
+        let going = &mut |_| report(&LearnEvent::Check(0.0));
+        match sensitivity::measure(model, &request.haystack, &settings, going) {
+            Ok(measured) => return Ok(Some(measured.sensitivity)),
+            Err(Error::Cancelled) => return Err(Error::Cancelled),
+            Err(_) => {}
+        }
     }
+    Ok(None)
 }
 
 /// The verdict on the second row, compared with the first, dense one, and with plain caches.
