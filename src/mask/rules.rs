@@ -86,10 +86,11 @@ pub fn variances(moments: &Moments) -> Vec<f64> {
 pub fn greedy_pairs(shape: Shape, moments: &Moments) -> Result<Importance> {
     let (d, pairs) = (shape.head_dim, shape.head_dim.div_ceil(2));
     let channels = |pair: usize| {
-        std::iter::once(pair).chain(shape.partner(pair)).map(move |channel| match pair < d / 2 {
-            true => channel,
-            false => d - 1,
-        })
+        let (first, second) = match pair < d / 2 {
+            true => (pair, shape.partner(pair)),
+            false => (d - 1, None),
+        };
+        std::iter::once(first).chain(second)
     };
     let mut scores = vec![0.0; shape.entries()];
     for (head, scores) in scores.chunks_exact_mut(d).enumerate() {
