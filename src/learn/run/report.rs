@@ -11,7 +11,7 @@ use crate::learn::check::{
     self, COMPLETE, CheckPlan, CheckRow, Contender, Cost, Extent, Known, Losses, McNemar,
     Thresholds, Verdict,
 };
-use crate::learn::data::{HaystackPart, HaystackPiece};
+use crate::learn::data::{Haystack, HaystackPart, HaystackPiece, SENTENCES};
 use crate::learn::score;
 use crate::learn::sensitivity::{self, SensitivitySettings};
 use crate::learn::train::{Settings, TrainState};
@@ -129,11 +129,21 @@ fn sensitivity(
         seed: request.settings.seed,
         ..usual
     };
+    // Where no natural text was learned from, it was generated sentences.
+    let generated = || {
+        let mut rng = SplitMix64::new(request.settings.seed);
+        let text = Haystack::default().passage(HaystackPart::Training, 100_000, &mut rng);
+        Haystack { pieces: vec![HaystackPiece::new(SENTENCES.to_owned(), text)] }
+    };
+    let haystack = match request.haystack.pieces.is_empty() {
+        true => &generated(),
+        false => &request.haystack,
+    };
     // Contexts may have no room for recall prompts; then it is measured on text alone.
     for recall_weight in [usual.recall_weight, 0.0] {
         let settings = SensitivitySettings { recall_weight, ..settings };
         let going = &mut |_| report(&LearnEvent::Check(0.0));
-        match sensitivity::measure(model, &request.haystack, &settings, going) {
+        match sensitivity::measure(model, haystack, &settings, going) {
             Ok(measured) => return Ok(Some(measured.sensitivity)),
             Err(Error::Cancelled) => return Err(Error::Cancelled),
             Err(_) => {}
