@@ -1,7 +1,7 @@
 //! Moments of keys and queries, gathered while text runs through a model: the data of training-free
 //! importance.
 
-use crate::mask::{Given, Importance, MeanSquares, Moments, Rule, Shape};
+use crate::mask::{Given, Importance, MeanSquares, Moments, Needs, Rule, Shape};
 use crate::model::config::Config;
 use crate::model::decoder::LayerView;
 use crate::model::rope::Rope;
@@ -129,11 +129,6 @@ impl MomentSums {
         }
     }
 
-    /// Layers, KV heads, channels.
-    pub fn shape(&self) -> Shape {
-        self.shape
-    }
-
     /// Importance by a rule that needs a text, or needs nothing.
     ///
     /// # Errors
@@ -141,6 +136,17 @@ impl MomentSums {
     pub fn importance(&self, rule: Rule) -> Result<Importance> {
         let moments = self.moments()?;
         rule.scores(Given { moments: Some(&moments), ..Given::nothing(self.shape, 0) })
+    }
+
+    /// Importance by every rule that needs a text.
+    ///
+    /// # Errors
+    /// As of [`Self::importance`].
+    pub fn importances(&self) -> Result<Vec<(Rule, Importance)>> {
+        let moments = self.moments()?;
+        let given = Given { moments: Some(&moments), ..Given::nothing(self.shape, 0) };
+        let rules = Rule::ALL.into_iter().filter(|rule| rule.needs == Needs::Text);
+        rules.map(|rule| Ok((rule, rule.scores(given)?))).collect()
     }
 
     /// The means over everything seen.

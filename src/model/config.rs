@@ -259,13 +259,7 @@ impl Config {
             ("context", self.max_context, Self::CONTEXT),
         ];
         for (what, found, range) in limits {
-            if !range.contains(&found) {
-                return Err(Error::input(format!(
-                    "the model's {what} must be {} to {}, not {found}",
-                    range.start(),
-                    range.end()
-                )));
-            }
+            check_limit(what, found, &range)?;
         }
         if !Self::is_head_dim(self.head_dim) {
             return Err(Error::input(format!(
@@ -310,4 +304,15 @@ impl Config {
 /// Whether there is no factor; serde hands over a reference.
 fn is_one(value: &f64) -> bool {
     *value == 1.0
+}
+/// Refuses a number of a model that is out of its range, by name.
+pub(super) fn check_limit(what: &str, found: usize, range: &RangeInclusive<usize>) -> Result<()> {
+    if range.contains(&found) {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "the model's {what} must be {} to {}, not {found}",
+        range.start(),
+        range.end()
+    )))
 }

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use serde::Serialize;
 
+use super::config::check_limit;
 use crate::numbers::count;
 use crate::{Error, Result};
 
@@ -38,16 +39,8 @@ impl Mixture {
 
     /// Refuses numbers that no decoder of so many layers can have.
     pub(super) fn check(&self, layers: usize, widths: &RangeInclusive<usize>) -> Result<()> {
-        let limits = [("experts", self.count, &Self::COUNT), ("expert width", self.width, widths)];
-        for (what, found, range) in limits {
-            if !range.contains(&found) {
-                return Err(Error::input(format!(
-                    "the model's {what} must be {} to {}, not {found}",
-                    range.start(),
-                    range.end()
-                )));
-            }
-        }
+        check_limit("experts", self.count, &Self::COUNT)?;
+        check_limit("expert width", self.width, widths)?;
         if self.count * layers > Self::ALL {
             return Err(Error::input(format!(
                 "{layers} layers of {} experts are more than {} experts",

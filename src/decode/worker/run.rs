@@ -16,7 +16,6 @@ use crate::cache::CacheSpec;
 use crate::decode::comparison::check_room;
 use crate::decode::moments::MomentSums;
 use crate::decode::session::Request;
-use crate::mask::{Given, Needs, Rule};
 use crate::model::Model;
 use crate::model::decoder::PrefillHooks;
 use crate::model::tokenizer::Conversation;
@@ -280,11 +279,8 @@ fn check_memory(
 /// Importance by the rules that need a text. Values out of range give none; the maps of these rules
 /// are then missing.
 fn rules_of(sums: &MomentSums) -> Option<Rules> {
-    let moments = sums.moments().ok()?;
-    let given = Given { moments: Some(&moments), ..Given::nothing(sums.shape(), 0) };
-    let scored = Rule::ALL.into_iter().filter(|rule| rule.needs == Needs::Text);
-    let scored = scored.map(|rule| Ok((rule, rule.scores(given)?.scores().to_vec())));
-    scored.collect::<Result<Vec<_>>>().ok().map(Rules::new)
+    let scored = sums.importances().ok()?.into_iter();
+    Some(Rules::new(scored.map(|(rule, importance)| (rule, importance.scores().to_vec()))))
 }
 
 /// The number of tokens of a prompt, chat template included.

@@ -6,7 +6,7 @@ use super::domain::{Half, StabilityPlan};
 use crate::learn::data::Haystack;
 use crate::learn::score;
 use crate::learn::sensitivity::{SENSITIVITY, measure};
-use crate::mask::{Importance, Needs, Rule, Shape};
+use crate::mask::{Importance, Shape};
 use crate::model::Model;
 use crate::{Error, Result};
 
@@ -68,10 +68,10 @@ impl StabilityPlan {
             rule: SENSITIVITY.to_owned(),
             scores: sensitivity.pruning()?.scores().to_vec(),
         }];
-        for rule in Rule::ALL.into_iter().filter(|rule| rule.needs == Needs::Text) {
-            let scores = moments.importance(rule)?.scores().to_vec();
-            rules.push(RuleScores { rule: rule.name.to_owned(), scores });
-        }
+        rules.extend(moments.importances()?.into_iter().map(|(rule, importance)| RuleScores {
+            rule: rule.name.to_owned(),
+            scores: importance.scores().to_vec(),
+        }));
         Ok(DomainImportance { shape: model.config().mask_shape(), rules })
     }
 }

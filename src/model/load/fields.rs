@@ -16,6 +16,18 @@ impl<'a> Fields<'a> {
         Error::input(format!("{}: `{key}` {what}", self.origin))
     }
 
+    /// The warning that defaults of an architecture hold for keys that are not given; none where all
+    /// are.
+    pub(super) fn defaults_hold(&self, architecture: &str, unsaid: &[String]) -> Option<String> {
+        (!unsaid.is_empty()).then(|| {
+            format!(
+                "{}: the defaults of {architecture} hold for keys that are not given: {}",
+                self.origin,
+                unsaid.join(", ")
+            )
+        })
+    }
+
     /// What a key holds; null is as good as nothing.
     pub(super) fn value(&self, key: &str) -> Option<&'a Value> {
         self.map.get(key).filter(|value| !value.is_null())

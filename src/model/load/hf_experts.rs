@@ -3,11 +3,10 @@
 use std::ops::RangeInclusive;
 
 use super::fields::Fields;
-use super::hf_sizes::Sizes;
+use super::hf_sizes::{Sizes, in_range};
 use crate::model::arch::{Architecture, ExpertRule};
 use crate::model::config::Config;
 use crate::model::mixture::Mixture;
-use crate::numbers::count;
 use crate::{Error, Result};
 
 /// The experts of a model, where its architecture has them; one warning names the defaults that
@@ -23,17 +22,11 @@ pub(super) fn read(
     let mut unsaid = Vec::new();
     let mut size = |key: &str, usual: usize, range: RangeInclusive<usize>| {
         fields.refuse_null(key, "a count")?;
-        match fields.count(key)? {
-            Some(found) if !range.contains(&found) => {
-                let (low, high) = (count(*range.start()), count(*range.end()));
-                Err(fields.wrong(key, &format!("must be {low} to {high}, not {found}")))
-            }
-            Some(found) => Ok(found),
-            None => {
-                unsaid.push(format!("`{key}` {usual}"));
-                Ok::<_, Error>(usual)
-            }
+        let found = in_range(fields, key, range)?;
+        if found.is_none() {
+            unsaid.push(format!("`{key}` {usual}"));
         }
+        Ok::<_, Error>(found.unwrap_or(usual))
     };
     let [first, second] = ExpertRule::COUNTS;
     let key = if fields.map.contains_key(second) { second } else { first };
@@ -46,14 +39,7 @@ pub(super) fn read(
         true => sizes.intermediate,
         false => size(rule.width.hf, usual_width, Config::INTERMEDIATE)?,
     };
-    if !unsaid.is_empty() {
-        warnings.push(format!(
-            "{}: the defaults of {} hold for keys that are not given: {}",
-            fields.origin,
-            architecture.spelling.hf,
-            unsaid.join(", ")
-        ));
-    }
+    warnings.extend(fields.defaults_hold(architecture.spelling.hf, &unsaid));
     let normalised = match rule.normalised {
         None => true,
         Some(unsaid) => fields.flag(ExpertRule::NORMALISED)?.unwrap_or(unsaid),

@@ -62,14 +62,7 @@ pub(super) fn read(
     let layers = in_range(fields, key, Config::LAYERS)?.ok_or_else(|| {
         fields.wrong(key, &format!("is missing{}", not_read(instead(fields.map, keys, key))))
     })?;
-    if !unsaid.is_empty() {
-        warnings.push(format!(
-            "{}: the defaults of {} hold for keys that are not given: {}",
-            fields.origin,
-            architecture.spelling.hf,
-            unsaid.join(", ")
-        ));
-    }
+    warnings.extend(fields.defaults_hold(architecture.spelling.hf, &unsaid));
     if !heads.is_multiple_of(kv_heads) {
         let what = format!(
             "{heads} is no multiple of `{}` {kv_heads}: query heads cannot share KV heads evenly",
@@ -81,7 +74,12 @@ pub(super) fn read(
     Ok(Sizes { layers, hidden, intermediate, heads, kv_heads, head_dim, vocab, trained })
 }
 
-fn in_range(fields: Fields<'_>, key: &str, range: RangeInclusive<usize>) -> Result<Option<usize>> {
+/// A count that is absent or in a range.
+pub(super) fn in_range(
+    fields: Fields<'_>,
+    key: &str,
+    range: RangeInclusive<usize>,
+) -> Result<Option<usize>> {
     match fields.count(key)? {
         Some(found) if !range.contains(&found) => {
             let (low, high) = (count(*range.start()), count(*range.end()));
