@@ -228,6 +228,16 @@ fn a_recording_s_own_changes_are_followed() {
     assert!(!text(&draw(&state)).lines().nth(1).unwrap().contains("unsaved"));
 }
 
+/// A loss of exactly nothing is that of steps without a middle, and no praise of the mask.
+#[test]
+fn steps_in_which_nothing_was_pruned_are_called_so() {
+    let mut state = ready();
+    send(&mut state, measured(Subject::Now(0), 0.0, 0));
+    assert!(text(&draw(&state)).contains("64 steps, nothing pruned"), "{}", text(&draw(&state)));
+    send(&mut state, measured(Subject::Now(0), 0.001, 0));
+    assert!(text(&draw(&state)).contains("measured · 64 steps, forced"));
+}
+
 #[test]
 fn a_plan_in_use_as_it_is_keeps_its_widths_when_channels_or_the_window_change() {
     let mut state = blank(ColorDepth::True);

@@ -225,10 +225,13 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
             return;
         }
         Freshness::Measured(figures) => {
-            pane.title(
-                "quality and speed",
-                &format!("measured · {} steps, forced", figures.divergence.steps),
-            );
+            let steps = figures.divergence.steps;
+            // No difference at all is that of a text that had no middle yet.
+            let said = match figures.divergence.kld.max == 0.0 && !model.plan().is_full() {
+                true => format!("{steps} steps, nothing pruned"),
+                false => format!("measured · {steps} steps, forced"),
+            };
+            pane.title("quality and speed", &said);
             (figures, true)
         }
         Freshness::Stale(figures) => {
