@@ -1,6 +1,6 @@
 //! The gradient of learning against numerical derivatives of a full-sequence formulation in f64.
 
-use kscope::learn::engine::{self, Factors, Sample};
+use kscope::learn::engine::{self, DistillLoss, Factors, Sample};
 use kscope::mask::{ChannelMask, Shape, Window};
 use kscope::model::Model;
 use kscope_testing::models::*;
@@ -86,8 +86,14 @@ fn the_cached_gradient_is_that_of_the_full_sequence_for_every_architecture() {
         for model in [Some(model), on_tensors].into_iter().flatten() {
             let where_ = model.decoder.device_name();
             let factors = Factors::soft(shape, values.clone()).unwrap();
-            let found =
-                engine::distill(&model.decoder, WINDOW, &factors, &sample(&model, &case)).unwrap();
+            let found = engine::distill(
+                &model.decoder,
+                WINDOW,
+                &factors,
+                &sample(&model, &case),
+                DistillLoss::States,
+            )
+            .unwrap();
             // Context keys and values are f16 in the engine and exact in the reference.
             assert!(
                 (found.loss / loss - 1.0).abs() < 1e-2,
@@ -118,6 +124,7 @@ fn a_deployed_mask_has_the_straight_through_gradient_and_dropped_heads_have_none
             WINDOW,
             &Factors::masked(&mask),
             &sample(&model, &case),
+            DistillLoss::States,
         )
         .unwrap();
         assert!(
@@ -147,13 +154,15 @@ fn factors_of_one_lose_nothing() {
         let shape = model.config().mask_shape();
         let sample = sample(&model, &case());
         let ones = Factors::soft(shape, vec![1.0; shape.entries()]).unwrap();
-        let found = engine::distill(&model.decoder, WINDOW, &ones, &sample).unwrap();
+        let found =
+            engine::distill(&model.decoder, WINDOW, &ones, &sample, DistillLoss::States).unwrap();
         assert!(found.loss < 1e-10, "{}", found.loss);
         let masked = engine::loss(
             &model.decoder,
             WINDOW,
             &Factors::masked(&ChannelMask::full(shape)),
             &sample,
+            DistillLoss::States,
         )
         .unwrap();
         assert!(masked < 1e-10, "{masked}");
@@ -168,7 +177,9 @@ fn the_gradient_is_the_same_to_the_bit_on_any_number_of_threads() {
     let factors = Factors::soft(shape, soft(shape)).unwrap();
     let on = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| engine::distill(&model.decoder, WINDOW, &factors, &sample).unwrap())
+        pool.install(|| {
+            engine::distill(&model.decoder, WINDOW, &factors, &sample, DistillLoss::States).unwrap()
+        })
     };
     assert_eq!(on(1), on(3));
 }

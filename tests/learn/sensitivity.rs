@@ -9,7 +9,7 @@ use kscope::cache::coded::Group;
 use kscope::decode::divergence::StepDivergence;
 use kscope::element::Dtype;
 use kscope::learn::data::{Haystack, HaystackPart, HaystackPiece};
-use kscope::learn::engine::{Damage, Sample, damage};
+use kscope::learn::engine::{Damage, DamageQuery, Sample, damage};
 use kscope::learn::sensitivity::{MeasuredSensitivity, SensitivitySettings, measure};
 use kscope::mask::{ChannelMask, Sensitivity, Shape, Width, Window};
 use kscope::model::Model;
@@ -40,12 +40,16 @@ fn chosen(call: usize) -> usize {
     (call * 31 + 7) % 90
 }
 
+fn query(draws: usize, mask: Option<&ChannelMask>) -> DamageQuery<'_> {
+    DamageQuery { window: WINDOW, draws, widths: &Sensitivity::WIDTHS, mask }
+}
+
 fn found(model: &Model) -> Damage {
     let (prefix, branches) = branches();
     let sample = Sample::new(&model.decoder, &prefix, &branches).unwrap();
     let mut calls = 0..;
     let draw = &mut |_: &[f32]| chosen(calls.next().unwrap());
-    damage(&model.decoder, WINDOW, &sample, DRAWS, draw).unwrap()
+    damage(&model.decoder, query(DRAWS, None), &sample, draw).unwrap()
 }
 
 fn log_probability(logits: &[f64], token: usize) -> f64 {
@@ -177,7 +181,8 @@ fn weights_on_a_device_are_refused() {
     let model = tiny_on_tensors("llama");
     let (prefix, branches) = branches();
     let sample = Sample::new(&model.decoder, &prefix, &branches).unwrap();
-    let error = damage(&model.decoder, WINDOW, &sample, 1, &mut |_| 0).unwrap_err().to_string();
+    let error =
+        damage(&model.decoder, query(1, None), &sample, &mut |_| 0).unwrap_err().to_string();
     assert!(error.contains("--device cpu"), "{error}");
 }
 
