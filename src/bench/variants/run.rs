@@ -305,22 +305,21 @@ fn digest(value: &serde_json::Value) -> String {
 /// Texts to learn from, and their names for the check.
 fn texts(model: &Model, file: &VariantFile) -> Result<(Haystack, Vec<String>)> {
     let pieces = file.texts.iter().map(|name| data::source(name)).collect::<Result<Vec<_>>>()?;
-    let haystack = match pieces.is_empty() {
-        false => Haystack { pieces },
-        true => crate::learn::run::texts(model, &[], "")?.0,
+    let haystack = match (pieces.is_empty(), model.name.as_str()) {
+        (false, _) => Haystack { pieces },
+        // It knows no other language.
+        (true, "demo") => Haystack { pieces: vec![data::source(SENTENCES)?] },
+        (true, _) => data::load(&[], "")?,
     };
-    if haystack.pieces.is_empty() && model.name != "demo" {
+    if haystack.pieces.is_empty() {
         return Err(Error::input(
             "there is no text to learn from: get texts with `kscope fetch texts`, or name them in `texts`",
         ));
     }
-    let mut names = file.texts.clone();
-    if names.is_empty() {
-        names.extend(haystack.pieces.iter().map(|piece| piece.name.clone()));
-    }
-    if names.is_empty() {
-        names.push(SENTENCES.to_owned());
-    }
+    let names = match file.texts.is_empty() {
+        true => haystack.pieces.iter().map(|piece| piece.name.clone()).collect(),
+        false => file.texts.clone(),
+    };
     Ok((haystack, names))
 }
 
