@@ -19,8 +19,8 @@ pub struct LayerView<'a> {
 
 /// Called by a decode step after each layer's attention, with the layer, its rotated queries
 /// `[batch, heads, head_dim]` and the caches. A device reads the queries only when they are looked
-/// at.
-pub type StepObserver<'a> = dyn FnMut(usize, &ObservedRows<'_>, &[&mut SequenceCache]) + 'a;
+/// at. The thread that calls is any of the pool's.
+pub type StepObserver<'a> = dyn FnMut(usize, &ObservedRows<'_>, &[&mut SequenceCache]) + Send + 'a;
 
 /// Callbacks of a prefill.
 pub struct PrefillHooks<'a> {

@@ -82,6 +82,11 @@ impl Backend for HostBackend {
         buffers: &mut StepBuffers,
         observe: &mut StepObserver<'_>,
     ) -> Result<()> {
-        self.run_step(model, tokens, caches, buffers, observe)
+        if rayon::current_num_threads() == 1 {
+            return self.run_step(model, tokens, caches, buffers, observe);
+        }
+        // Inside the pool its threads stay awake from one product to the next. A thread from outside
+        // would wake them, and sleep itself, some two hundred times a step.
+        rayon::scope(|_| self.run_step(model, tokens, caches, buffers, observe))
     }
 }
