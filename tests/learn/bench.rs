@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use kscope::bench::variants::VariantFile;
 use kscope_testing::kscope;
 use serde_json::Value;
 
@@ -157,6 +158,18 @@ fn variants_are_compared_at_equal_bytes_and_go_on_where_they_were_stopped() {
 }
 
 #[test]
+fn the_files_of_variants_in_the_documentation_are_read() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/variants");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let file = VariantFile::read(&entry.unwrap().path()).unwrap();
+        assert!(file.variants.len() > 1);
+        seen += 1;
+    }
+    assert_eq!(seen, 3);
+}
+
+#[test]
 fn a_file_of_variants_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let head = "seeds = [0]\ntargets = [0.5]\n[[variant]]\nname = \"x\"\n";
@@ -171,10 +184,7 @@ fn a_file_of_variants_is_refused_by_name() {
             format!("{head}start = \"fisher\"\n[check]\nwindow_tokens = 1000000"),
             "`window_tokens` 1,000,000 is more than the model's context",
         ),
-        (
-            format!("texts = [\"missing.txt\"]\n{head}start = \"fisher\""),
-            "missing.txt",
-        ),
+        (format!("texts = [\"missing.txt\"]\n{head}start = \"fisher\""), "missing.txt"),
     ] {
         let error = variants(folder.path(), &text).unwrap_err();
         assert!(error.contains(expected), "{text}: {error}");

@@ -28,7 +28,7 @@ pub(super) struct BenchLearnArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Compare the ways to make masks that a TOML file lists, at equal bytes and over several seeds
-    /// (docs/variants has files, docs/DEVELOPING.md the keys)
+    /// (docs/VARIANTS.md has the keys)
     #[arg(long, value_name = "FILE", requires = "out", conflicts_with_all = ["ctx", "samples", "seed"])]
     variants: Option<PathBuf>,
     /// With --variants: folder of masks and results; a run that was interrupted goes on there
