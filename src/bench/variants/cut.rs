@@ -77,6 +77,16 @@ pub(super) fn by_damage(
     Ok(allocate(sensitivity, &options)?.plan.mask().clone())
 }
 
+/// The sensitivity with the damage of dropped heads times a weight.
+fn weighed(sensitivity: &Sensitivity, weight: f64) -> Result<Sensitivity> {
+    let mut v = sensitivity.v_table().to_vec();
+    let widths = Sensitivity::WIDTHS.len();
+    let dropped = Sensitivity::WIDTHS.iter().position(|width| *width == Width::Zero);
+    let dropped = v.iter_mut().skip(dropped.unwrap_or_default()).step_by(widths);
+    dropped.for_each(|damage| *damage = (f64::from(*damage) * weight) as f32);
+    Sensitivity::new(sensitivity.shape(), sensitivity.k_table().to_vec(), v)
+}
+
 /// The mask of a sensitivity, inside another.
 pub(super) fn by_sensitivity(
     sensitivity: &Sensitivity,
@@ -85,7 +95,7 @@ pub(super) fn by_sensitivity(
     inside: Option<&ChannelMask>,
 ) -> Result<ChannelMask> {
     if variant.cut() == VariantCut::Damage {
-        return by_damage(sensitivity, variant, share, inside);
+        return by_damage(&weighed(sensitivity, variant.drop_weight)?, variant, share, inside);
     }
     let mut scores = sensitivity.pruning()?.scores().to_vec();
     if let Some(mask) = inside {
@@ -178,5 +188,21 @@ mod tests {
             let own = by_rank(&found.pruning().unwrap(), &variant, share(&wide)).unwrap();
             assert!((share(&own) - share(&wide)).abs() < 0.05);
         }
+    }
+
+    #[test]
+    fn heads_that_are_dear_to_drop_are_dropped_less() {
+        let found = sensitivity(3);
+        let dropped = |weight| {
+            let variant = LearnVariant {
+                start: "sensitivity".to_owned(),
+                align: 4,
+                drop_weight: weight,
+                ..LearnVariant::default()
+            };
+            let mask = by_sensitivity(&found, &variant, 0.5, None).unwrap();
+            mask.kept_counts().iter().filter(|&&count| count == 0).count()
+        };
+        assert!(dropped(0.1) > dropped(10.0), "{} {}", dropped(0.1), dropped(10.0));
     }
 }

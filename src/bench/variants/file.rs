@@ -231,6 +231,8 @@ mod tests {
                 "`reg` means nothing where nothing is learned",
             ),
             (&variant("start = \"bands\""), "needs a file"),
+            (&variant("start = \"fisher\"\ndrop_weight = 2"), "`drop_weight` means nothing"),
+            (&variant("start = \"sensitivity\"\ndrop_weight = -1"), "above 0"),
             (&variant("steps = 0"), "at least 1 update"),
             (&variant("steps = 3"), "`learn_at` is needed"),
             (&variant("learn_at = 1.5"), "`learn_at` must lie between 0 and 1"),

@@ -91,6 +91,8 @@ pub struct LearnVariant {
     pub pair_closed: bool,
     /// How the mask is cut.
     pub cut: Option<VariantCut>,
+    /// What the damage of a dropped head is multiplied by before it is weighed against that of channels.
+    pub drop_weight: f64,
 }
 
 impl Default for LearnVariant {
@@ -121,6 +123,7 @@ impl Default for LearnVariant {
             align: DEFAULT_ALIGN,
             pair_closed: false,
             cut: None,
+            drop_weight: 1.0,
         }
     }
 }
@@ -242,6 +245,17 @@ impl LearnVariant {
         }
         if self.cut() == VariantCut::Damage && self.pair_closed && self.rounds > 0 {
             return Err(wrong("`rounds` does not keep pairs together".to_owned()));
+        }
+        if self.cut() != VariantCut::Damage && given.contains(&"drop_weight") {
+            return Err(wrong(
+                "`drop_weight` means nothing where masks are cut by rank".to_owned(),
+            ));
+        }
+        if !(self.drop_weight > 0.0 && self.drop_weight.is_finite()) {
+            return Err(wrong(format!(
+                "`drop_weight` must be a number above 0, not {}",
+                self.drop_weight
+            )));
         }
         for (key, value) in [("windows", self.windows), ("pool", Some(self.pool))] {
             if value == Some(0) {
