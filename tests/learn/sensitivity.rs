@@ -205,7 +205,7 @@ fn under_a_mask_it_is_the_pruned_model_that_errs() {
     let of_dropped = &found.k[dropped * d..(dropped + 1) * d];
     assert!(of_dropped.iter().chain([&found.v[dropped]]).all(|sums| sums[0] == 0.0));
     for (layer, kv_head, channel) in
-        [(0, 0, Some(1)), (0, 1, Some(d - 1)), (1, 1, Some(2)), (0, 0, None)]
+        [(0, 0, Some(1)), (0, 1, Some(d - 2)), (1, 1, Some(2)), (0, 0, None)]
     {
         let head = layer * shape.kv_heads + kv_head;
         let own = match channel {
