@@ -139,6 +139,7 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
         Event::Resumed => state.phase = Phase::Running,
         Event::Finished(finish) => {
             state.phase = Phase::Finished(finish);
+            steer::loop_ended(state);
             let key = state.keys.key_of(KeyContext::Global, Command::GoOn);
             if let (Finish::EndToken, Some(key), false) = (finish, key, state.replay) {
                 let n = count(state.run.generated());

@@ -68,20 +68,18 @@ fn mode_line(state: &State, width: u16) -> Line<'static> {
         ),
         Mode::Free => ("free", ["each reads its own; ‹› where the texts part"; 2]),
     };
-    let about = best(usize::from(width).saturating_sub(name.len() + 1), about.map(str::to_owned));
-    let mut spans = vec![
+    let how = state.run.started.as_ref().map(|started| match started.sampling.temperature {
+        0.0 => " · greedy".to_owned(),
+        t => format!(" · temperature {t:.1}, seed {}", started.sampling.seed),
+    });
+    let how = how.unwrap_or_default();
+    let room = usize::from(width).saturating_sub(name.len() + 1);
+    let [long, short] = about;
+    let about = best(room, [format!("{long}{how}"), format!("{short}{how}"), short.to_owned()]);
+    Line::from(vec![
         Span::styled(format!("{name} "), theme.style(Role::Accent)),
         Span::styled(about, theme.style(Role::Dim)),
-    ];
-    if let Some(started) = &state.run.started {
-        let sampling = &started.sampling;
-        let how = match sampling.temperature {
-            0.0 => "greedy".to_owned(),
-            t => format!("temperature {t:.1}, seed {}", sampling.seed),
-        };
-        spans.push(Span::styled(format!(" · {how}"), theme.style(Role::Dim)));
-    }
-    Line::from(spans)
+    ])
 }
 
 /// How the bytes of a plan's middle divide by width.

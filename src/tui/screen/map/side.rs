@@ -42,7 +42,8 @@ fn legend(state: &State, _: &ModelView, pane: &mut Pane<'_>) {
         let forms = [
             format!("{steps} steps over {middle} middle tokens; grey: not stored"),
             format!("{steps} steps, {middle} middle tokens · grey: not stored"),
-            format!("{steps} steps, {middle} tokens · grey: none"),
+            format!("{steps} steps, {middle} tokens · grey: not stored"),
+            format!("{steps} steps · grey: not stored"),
         ];
         pane.note(best(usize::from(pane.area.width), forms));
     }

@@ -71,7 +71,7 @@ pub(super) fn answers(state: &State, report: &CapacityReport, pane: &mut Pane<'_
     let long =
         format!("dense {}, stored {}{gain}", ms(row.step_ms_dense, " ms"), ms(row.step_ms, " ms"));
     let short = format!("{} → {}{gain}", ms(row.step_ms_dense, ""), ms(row.step_ms, " ms"));
-    let shorter = format!("{} → {}", ms(row.step_ms_dense, ""), ms(row.step_ms, " ms"));
+    let shorter = format!("{}→{}", ms(row.step_ms_dense, ""), ms(row.step_ms, " ms"));
     pane.row_of("a step", [long, short, shorter]);
     if let Some(at) = report.crossover.first() {
         let tokens = |ctx: Option<usize>| ctx.map_or_else(|| "beyond".to_owned(), count);
