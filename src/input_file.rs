@@ -50,6 +50,8 @@ pub const RESULTS: Kind = Kind { what: "results of an evaluation", most_bytes: 1
 pub const LOGITS: Kind = Kind { what: "base logits", most_bytes: u64::MAX };
 /// What a user says of GPUs.
 pub const GPUS: Kind = Kind { what: "a list of GPUs", most_bytes: MIB };
+/// A list of ways to learn.
+pub const VARIANTS: Kind = Kind { what: "a list of variants", most_bytes: MIB };
 /// A recorded session.
 pub const RECORDING: Kind = Kind { what: "a recording", most_bytes: 4096 * MIB };
 /// The state of a learning that was interrupted.

@@ -13,6 +13,7 @@ pub mod error;
 pub mod eval;
 pub mod input_file;
 pub mod json_keys;
+pub mod json_lines;
 pub mod learn;
 pub mod machine;
 pub mod mask;

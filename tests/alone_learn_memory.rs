@@ -1,7 +1,7 @@
 //! The memory of an update does not grow with the layers, except for the activations of its answer
 //! rows. In its own process, because other tests allocate too.
 
-use kscope::learn::engine::{self, Factors, Sample};
+use kscope::learn::engine::{self, DistillLoss, Factors, Sample};
 use kscope::mask::Window;
 use kscope::model::Model;
 use kscope::model::load::{Opened, Source};
@@ -37,7 +37,8 @@ fn update(layers: usize, on_tensors: bool) -> usize {
     let factors = Factors::soft(shape, vec![0.5; shape.entries()]).unwrap();
     let before = PEAK.current_usage();
     PEAK.reset_peak_usage();
-    engine::distill(&model.decoder, Window::default(), &factors, &sample).unwrap();
+    engine::distill(&model.decoder, Window::default(), &factors, &sample, DistillLoss::States)
+        .unwrap();
     PEAK.peak_usage() - before
 }
 

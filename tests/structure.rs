@@ -11,6 +11,7 @@ const LAYERS: &[&[&str]] = &[
         "error",
         "input_file",
         "json_keys",
+        "json_lines",
         "machine",
         "mask",
         "numbers",

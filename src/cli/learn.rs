@@ -265,6 +265,7 @@ fn settings(args: &LearnArgs) -> Settings {
             pair_closed: args.pair_closed || args.baked,
             bf16: args.bf16_factors,
             authors: args.authors_masks,
+            ..Variant::default()
         },
         ..base
     }

@@ -2,7 +2,7 @@
 //! candle's CPU device replaces the GPU. `tests/learn/gradient.rs` compares both with a plain
 //! formulation.
 
-use kscope::learn::engine::{self, Factors, Sample};
+use kscope::learn::engine::{self, DistillLoss, Factors, Sample};
 use kscope::mask::{ChannelMask, Shape, Window};
 use kscope::model::Model;
 use kscope_testing::models::*;
@@ -66,8 +66,12 @@ fn loss_and_gradient_are_the_hosts_in_every_window() {
         let sample = sample(&host);
         for window in WINDOWS {
             for (which, factors) in factors(host.config().mask_shape()).iter().enumerate() {
-                let expected = engine::distill(&host.decoder, window, factors, &sample).unwrap();
-                let found = engine::distill(&device.decoder, window, factors, &sample).unwrap();
+                let expected =
+                    engine::distill(&host.decoder, window, factors, &sample, DistillLoss::States)
+                        .unwrap();
+                let found =
+                    engine::distill(&device.decoder, window, factors, &sample, DistillLoss::States)
+                        .unwrap();
                 // Without a middle the loss is only rounding.
                 let loss = (found.loss - expected.loss).abs() / expected.loss.max(1e-7);
                 let gradient = error(&found.gradient, &expected.gradient);
@@ -81,7 +85,9 @@ fn loss_and_gradient_are_the_hosts_in_every_window() {
                     gradient < CLOSE,
                     "{name}, {window:?}, factors {which}: the gradient is off by {gradient:e}"
                 );
-                let alone = engine::loss(&device.decoder, window, factors, &sample).unwrap();
+                let alone =
+                    engine::loss(&device.decoder, window, factors, &sample, DistillLoss::States)
+                        .unwrap();
                 assert_eq!(alone, found.loss, "{name}, {window:?}");
                 worst = worst.max(gradient).max(loss);
                 gradients += usize::from(expected.gradient.iter().any(|&g| g != 0.0));
@@ -141,6 +147,7 @@ fn what_the_model_does_not_have_is_refused_and_no_rows_have_no_gradient() {
             WINDOWS[0],
             &Factors::whole(model.config().mask_shape()),
             &sample,
+            DistillLoss::States,
         )
         .unwrap();
         assert_eq!((found.loss, found.gradient.iter().any(|&g| g != 0.0)), (0.0, false));
@@ -162,8 +169,12 @@ fn quantised_weights_have_nearly_the_hosts_gradient() {
         let sample = sample(&host);
         let mut worst = 0.0_f64;
         for factors in &factors(host.config().mask_shape())[..2] {
-            let expected = engine::distill(&host.decoder, WINDOWS[0], factors, &sample).unwrap();
-            let found = engine::distill(&device.decoder, WINDOWS[0], factors, &sample).unwrap();
+            let expected =
+                engine::distill(&host.decoder, WINDOWS[0], factors, &sample, DistillLoss::States)
+                    .unwrap();
+            let found =
+                engine::distill(&device.decoder, WINDOWS[0], factors, &sample, DistillLoss::States)
+                    .unwrap();
             worst = worst
                 .max(error(&found.gradient, &expected.gradient))
                 .max((found.loss / expected.loss - 1.0).abs());

@@ -1,6 +1,6 @@
 //! The gradient of learning against numerical derivatives of a full-sequence formulation in f64.
 
-use kscope::learn::engine::{self, Factors, Sample};
+use kscope::learn::engine::{self, DistillLoss, Factors, Sample};
 use kscope::mask::{ChannelMask, Shape, Window};
 use kscope::model::Model;
 use kscope_testing::models::*;
@@ -86,8 +86,14 @@ fn the_cached_gradient_is_that_of_the_full_sequence_for_every_architecture() {
         for model in [Some(model), on_tensors].into_iter().flatten() {
             let where_ = model.decoder.device_name();
             let factors = Factors::soft(shape, values.clone()).unwrap();
-            let found =
-                engine::distill(&model.decoder, WINDOW, &factors, &sample(&model, &case)).unwrap();
+            let found = engine::distill(
+                &model.decoder,
+                WINDOW,
+                &factors,
+                &sample(&model, &case),
+                DistillLoss::States,
+            )
+            .unwrap();
             // Context keys and values are f16 in the engine and exact in the reference.
             assert!(
                 (found.loss / loss - 1.0).abs() < 1e-2,
@@ -118,6 +124,7 @@ fn a_deployed_mask_has_the_straight_through_gradient_and_dropped_heads_have_none
             WINDOW,
             &Factors::masked(&mask),
             &sample(&model, &case),
+            DistillLoss::States,
         )
         .unwrap();
         assert!(
@@ -141,19 +148,75 @@ fn a_deployed_mask_has_the_straight_through_gradient_and_dropped_heads_have_none
     }
 }
 
+/// Mean KL(dense || pruned) of answer rows, by the full-sequence formulation.
+fn full_divergence(model: &Model, case: &Case, factors: &[f64]) -> f64 {
+    let (mut sum, mut rows) = (0.0, 0);
+    for (question, answer) in &case.branches {
+        let tokens = [case.prefix.as_slice(), question, answer].concat();
+        let first = case.prefix.len() + question.len();
+        let run = |from| {
+            let dropped = vec![false; factors.len()];
+            Plain::with_factors(model, WINDOW, factors.to_vec(), dropped)
+                .pruned_from(from)
+                .logits(&tokens)
+        };
+        let logs = |logits: &[f64]| -> Vec<f64> {
+            let total: f64 = logits.iter().map(|x| x.exp()).sum();
+            logits.iter().map(|x| x - total.ln()).collect()
+        };
+        let (dense, own) = (run(tokens.len()), run(first));
+        for (dense, own) in dense[first..].iter().zip(&own[first..]) {
+            let pairs = logs(dense).into_iter().zip(logs(own));
+            sum += pairs.map(|(p, q)| p.exp() * (p - q)).sum::<f64>();
+            rows += 1;
+        }
+    }
+    sum / f64::from(rows)
+}
+
+#[test]
+fn the_gradient_of_the_loss_on_predictions_is_that_of_the_kld() {
+    for name in ["llama-gqa3", "gemma2"] {
+        let model = tiny(name);
+        let (case, shape) = (case(), model.config().mask_shape());
+        let values = soft(shape);
+        let wide: Vec<f64> = values.iter().map(|&x| f64::from(x)).collect();
+        let loss = full_divergence(&model, &case, &wide);
+        let expected = differences(&wide, |at| full_divergence(&model, &case, at));
+        let factors = Factors::soft(shape, values).unwrap();
+        let sample = sample(&model, &case);
+        let kind = DistillLoss::Divergence;
+        let found = engine::distill(&model.decoder, WINDOW, &factors, &sample, kind).unwrap();
+        assert!((found.loss / loss - 1.0).abs() < 2e-2, "{name}: {} against {loss}", found.loss);
+        let alone = engine::loss(&model.decoder, WINDOW, &factors, &sample, kind).unwrap();
+        assert_eq!(alone, found.loss);
+        let error = distance(&found.gradient, &expected);
+        assert!(error < 2e-2, "{name}: the gradient is off by {error:e}");
+    }
+    let model = tiny_on_tensors("llama-gqa3");
+    let shape = model.config().mask_shape();
+    let factors = Factors::soft(shape, soft(shape)).unwrap();
+    let sample = sample(&model, &case());
+    let error = engine::distill(&model.decoder, WINDOW, &factors, &sample, DistillLoss::Divergence)
+        .unwrap_err();
+    assert!(error.to_string().contains("--device cpu"), "{error}");
+}
+
 #[test]
 fn factors_of_one_lose_nothing() {
     for model in [tiny("llama"), tiny_on_tensors("llama")] {
         let shape = model.config().mask_shape();
         let sample = sample(&model, &case());
         let ones = Factors::soft(shape, vec![1.0; shape.entries()]).unwrap();
-        let found = engine::distill(&model.decoder, WINDOW, &ones, &sample).unwrap();
+        let found =
+            engine::distill(&model.decoder, WINDOW, &ones, &sample, DistillLoss::States).unwrap();
         assert!(found.loss < 1e-10, "{}", found.loss);
         let masked = engine::loss(
             &model.decoder,
             WINDOW,
             &Factors::masked(&ChannelMask::full(shape)),
             &sample,
+            DistillLoss::States,
         )
         .unwrap();
         assert!(masked < 1e-10, "{masked}");
@@ -168,7 +231,9 @@ fn the_gradient_is_the_same_to_the_bit_on_any_number_of_threads() {
     let factors = Factors::soft(shape, soft(shape)).unwrap();
     let on = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| engine::distill(&model.decoder, WINDOW, &factors, &sample).unwrap())
+        pool.install(|| {
+            engine::distill(&model.decoder, WINDOW, &factors, &sample, DistillLoss::States).unwrap()
+        })
     };
     assert_eq!(on(1), on(3));
 }

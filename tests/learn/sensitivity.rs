@@ -9,9 +9,12 @@ use kscope::cache::coded::Group;
 use kscope::decode::divergence::StepDivergence;
 use kscope::element::Dtype;
 use kscope::learn::data::{Haystack, HaystackPart, HaystackPiece};
-use kscope::learn::engine::{Damage, Sample, damage};
-use kscope::learn::sensitivity::{MeasuredSensitivity, SensitivitySettings, measure};
-use kscope::mask::{ChannelMask, Sensitivity, Shape, Width, Window};
+use kscope::learn::engine::{Damage, DamageQuery, Sample, damage};
+use kscope::learn::sensitivity::{
+    MeasuredSensitivity, SensitivitySettings, measure, prune_in_rounds,
+};
+use kscope::mask::select::{Options, select};
+use kscope::mask::{ChannelMask, Importance, Sensitivity, Shape, Width, Window};
 use kscope::model::Model;
 use kscope::model::decoder::{PrefillHooks, StepBuffers};
 use kscope::random::SplitMix64;
@@ -40,12 +43,20 @@ fn chosen(call: usize) -> usize {
     (call * 31 + 7) % 90
 }
 
+fn query(draws: usize, mask: Option<&ChannelMask>) -> DamageQuery<'_> {
+    DamageQuery { window: WINDOW, draws, widths: &Sensitivity::WIDTHS, mask }
+}
+
 fn found(model: &Model) -> Damage {
+    under(model, query(DRAWS, None))
+}
+
+fn under(model: &Model, query: DamageQuery<'_>) -> Damage {
     let (prefix, branches) = branches();
     let sample = Sample::new(&model.decoder, &prefix, &branches).unwrap();
     let mut calls = 0..;
     let draw = &mut |_: &[f32]| chosen(calls.next().unwrap());
-    damage(&model.decoder, WINDOW, &sample, DRAWS, draw).unwrap()
+    damage(&model.decoder, query, &sample, draw).unwrap()
 }
 
 fn log_probability(logits: &[f64], token: usize) -> f64 {
@@ -69,7 +80,12 @@ fn errors(numbers: &[f64], places: &[usize], width: Width, out: &mut [f64]) {
 
 /// The expected sums of one channel or head: squared central differences of the sum over rows of log
 /// p, for an error in what one row sees, summed over rows and draws.
-fn expected(model: &Model, layer: usize, kv_head: usize, channel: Option<usize>) -> [f64; 4] {
+fn expected(
+    model: &Model,
+    mask: &ChannelMask,
+    (layer, kv_head): (usize, usize),
+    channel: Option<usize>,
+) -> [f64; 4] {
     // So small that no row goes through another expert.
     const STEP: f64 = 1e-4;
     let (prefix, branches) = branches();
@@ -77,7 +93,7 @@ fn expected(model: &Model, layer: usize, kv_head: usize, channel: Option<usize>)
     let (mut sums, mut first) = ([0.0; 4], 0);
     for (question, answer) in &branches {
         let mut context =
-            Plain::new(model, WINDOW, &ChannelMask::full(model.config().mask_shape()));
+            Plain::new(model, WINDOW, mask).pruned_from(prefix.len() + question.len());
         // As in the engine: the rows after a context see it in f16.
         for tokens in [&prefix, question] {
             context.logits(tokens);
@@ -157,7 +173,8 @@ fn every_width_costs_the_squared_derivative_of_its_error_for_every_architecture(
                     Some(channel) => found.k[head * shape.head_dim + channel],
                     None => found.v[head],
                 };
-                let expected = expected(&model, layer, kv_head, channel);
+                let full = ChannelMask::full(shape);
+                let expected = expected(&model, &full, (layer, kv_head), channel);
                 for ((worst, own), expected) in worst.iter_mut().zip(own).zip(expected) {
                     assert!(expected > 0.0);
                     *worst = worst.max((own / expected - 1.0).abs());
@@ -173,11 +190,45 @@ fn every_width_costs_the_squared_derivative_of_its_error_for_every_architecture(
 }
 
 #[test]
+fn under_a_mask_it_is_the_pruned_model_that_errs() {
+    let model = tiny("llama-gqa3");
+    let shape = model.config().mask_shape();
+    let mask = ChannelMask::from_fn(shape, |layer, head, channel| {
+        (layer, head) != (1, 0) && channel % 3 != 0
+    });
+    let zero = [Width::Zero];
+    let query = DamageQuery { widths: &zero, ..query(DRAWS, Some(&mask)) };
+    let found = under(&model, query);
+    let d = shape.head_dim;
+    assert!(found.k.iter().chain(&found.v).all(|sums| sums[1..] == [0.0; 3]), "only 0 bits");
+    let dropped = shape.kv_heads;
+    let of_dropped = &found.k[dropped * d..(dropped + 1) * d];
+    assert!(of_dropped.iter().chain([&found.v[dropped]]).all(|sums| sums[0] == 0.0));
+    for (layer, kv_head, channel) in
+        [(0, 0, Some(1)), (0, 1, Some(d - 1)), (1, 1, Some(2)), (0, 0, None)]
+    {
+        let head = layer * shape.kv_heads + kv_head;
+        let own = match channel {
+            Some(channel) => found.k[head * d + channel][0],
+            None => found.v[head][0],
+        };
+        let expected = expected(&model, &mask, (layer, kv_head), channel)[0];
+        assert!(
+            (own / expected - 1.0).abs() < 0.02,
+            "{layer}.{kv_head} {channel:?}: {own} {expected}"
+        );
+        let dense = self::expected(&model, &ChannelMask::full(shape), (layer, kv_head), channel)[0];
+        assert!((own / dense - 1.0).abs() > 0.02, "the mask makes a difference: {own} {dense}");
+    }
+}
+
+#[test]
 fn weights_on_a_device_are_refused() {
     let model = tiny_on_tensors("llama");
     let (prefix, branches) = branches();
     let sample = Sample::new(&model.decoder, &prefix, &branches).unwrap();
-    let error = damage(&model.decoder, WINDOW, &sample, 1, &mut |_| 0).unwrap_err().to_string();
+    let error =
+        damage(&model.decoder, query(1, None), &sample, &mut |_| 0).unwrap_err().to_string();
     assert!(error.contains("--device cpu"), "{error}");
 }
 
@@ -223,6 +274,44 @@ fn a_measurement_is_the_same_to_the_bit_for_a_seed_on_any_number_of_threads() {
     // Recall only adds.
     let both = first.sensitivity.k_table().iter().zip(text.sensitivity.k_table());
     assert!(both.clone().all(|(both, text)| both >= text) && both.clone().any(|(b, t)| b > t));
+}
+
+#[test]
+fn a_mask_that_is_pruned_in_rounds_is_measured_anew_as_it_shrinks() {
+    let model = demo();
+    let settings = settings(&model);
+    let rounds = |shares: &[f64]| {
+        let mut seen: Vec<(Sensitivity, f64)> = Vec::new();
+        let masks = prune_in_rounds(
+            &model,
+            &haystack(20_000),
+            &settings,
+            (shares, 2),
+            &mut |sensitivity, share, inside| {
+                seen.push((sensitivity.clone(), share));
+                let pruning = sensitivity.pruning()?;
+                let scores = pruning.scores().iter().zip(inside.bits());
+                let scores = scores.map(|(score, kept)| if *kept { *score } else { 0.0 }).collect();
+                let importance = Importance::new(inside.shape(), scores)?;
+                select(&importance, &Options::new(1.0 - share, 8))
+            },
+            &mut |_| Ok(()),
+        );
+        (masks, seen)
+    };
+    let (masks, seen) = rounds(&[0.8, 0.5]);
+    let masks = masks.unwrap();
+    let shares: Vec<f64> = seen.iter().map(|(_, share)| (share * 100.0).round() / 100.0).collect();
+    assert_eq!(shares, [0.9, 0.8, 0.65, 0.5]);
+    let within = masks[1].bits().iter().zip(masks[0].bits()).all(|(small, large)| !small || *large);
+    assert!(within && masks[1].kept_ratio() < masks[0].kept_ratio());
+    // The first round is the measurement of the dense model; the second sees another one.
+    let dense = measured(&model, &settings).sensitivity;
+    assert_eq!(seen[0].0.pruning().unwrap(), dense.pruning().unwrap());
+    assert_ne!(seen[1].0, seen[0].0);
+    assert_eq!(rounds(&[0.8, 0.5]).0.unwrap(), masks, "the same for the same seed");
+    let error = rounds(&[0.5, 0.8]).0.unwrap_err().to_string();
+    assert!(error.contains("smaller and smaller"), "{error}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use kscope::element::Dtype;
-use kscope::learn::engine::{Factors, Sample, loss};
+use kscope::learn::engine::{DistillLoss, Factors, Sample, loss};
 use kscope::learn::train::{Settings, Stage, TrainState, Trainer, Variant};
 use kscope::mask::Window;
 use kscope::model::Model;
@@ -250,7 +250,7 @@ fn the_authors_stage_two_weighs_kept_channels_and_takes_the_last_mask() {
     let weighed = Factors::soft(model.config().mask_shape(), weighed).unwrap();
     let losses: Vec<f64> = pool[..4]
         .iter()
-        .map(|sample| loss(&model.decoder, WINDOW, &weighed, sample).unwrap())
+        .map(|sample| loss(&model.decoder, WINDOW, &weighed, sample, DistillLoss::States).unwrap())
         .collect();
     let found = trainer.step().unwrap().unwrap().distill;
     let is_mean_of_two = (0..4)
@@ -261,7 +261,7 @@ fn the_authors_stage_two_weighs_kept_channels_and_takes_the_last_mask() {
     // The last mask is kept whether or not it is better; its loss is reported next to that of the
     // cut.
     let last = Factors::masked(&trainer.cut().unwrap());
-    let found = loss(&model.decoder, WINDOW, &last, &pool[4]).unwrap() as f32;
+    let found = loss(&model.decoder, WINDOW, &last, &pool[4], DistillLoss::States).unwrap() as f32;
     assert_eq!((trainer.state.best_loss, &trainer.state.best_alpha), (found, &trainer.state.alpha));
     assert_ne!(trainer.state.alpha, trainer.state.first_alpha);
 }

@@ -1,13 +1,17 @@
 //! `kscope bench learn`.
 
-use crate::bench::{learn, variants};
+use std::path::PathBuf;
+
+use crate::bench::learn;
+use crate::bench::variants::{self, VariantFile, VariantReport, VariantRow};
 use crate::cli::args::ModelArgs;
 use crate::cli::learn::lengths;
 use crate::cli::output;
 use crate::cli::progress::ProgressLine;
+use crate::cli::table::Style;
 use crate::cli::values;
 use crate::learn::run;
-use crate::learn::train::Settings;
+use crate::numbers::{nats, percent};
 use crate::{Result, numbers};
 
 #[derive(Debug, clap::Args)]
@@ -23,42 +27,34 @@ pub(super) struct BenchLearnArgs {
     /// Seed of data and order
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Compare ways to learn at the bytes of the default's mask: alignment, pairs, bf16 importance,
-    /// the authors' stage 2
-    #[arg(long)]
-    variants: bool,
-    /// With --variants: share of channels that the default prunes
-    #[arg(long, value_name = "S", default_value_t = 0.7, requires = "variants")]
-    sparsity: f64,
-    /// With --variants: updates of stage 1 [default: as `kscope learn`]
-    #[arg(long, value_name = "N", requires = "variants", value_parser = values::number)]
-    steps: Option<usize>,
-    /// With --variants: samples to learn from
-    #[arg(long, value_name = "N", default_value_t = 40, requires = "variants", value_parser = values::number)]
-    pool: usize,
-    /// With --variants: prompts of the check, seven questions each
-    #[arg(long, value_name = "N", default_value_t = 30, requires = "variants", value_parser = values::number)]
-    check_prompts: usize,
+    /// Compare the ways to make masks that a TOML file lists, at equal bytes and over several seeds
+    /// (docs/VARIANTS.md has the keys)
+    #[arg(long, value_name = "FILE", requires = "out", conflicts_with_all = ["ctx", "samples", "seed"])]
+    variants: Option<PathBuf>,
+    /// With --variants: folder of masks and results; a run that was interrupted goes on there
+    #[arg(long, value_name = "FOLDER", requires = "variants")]
+    out: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: &BenchLearnArgs) -> Result<()> {
-    let model = args.model.load()?;
-    let (haystack, others) = run::texts(&model, &[], "")?;
-    let bar = ProgressLine::new("");
-    if args.variants {
-        let base = Settings::for_sparsity(args.sparsity);
-        let settings =
-            Settings { seed: args.seed, steps: args.steps.unwrap_or(base.steps), ..base };
-        let (lengths, pool, check_prompts) = (args.ctx, args.pool, args.check_prompts);
-        let options =
-            variants::VariantOptions { haystack, others, lengths, pool, settings, check_prompts };
-        let report = variants::run(&model, &options, &mut |what| bar.say(what.to_owned()))?;
+    if let (Some(path), Some(out)) = (&args.variants, &args.out) {
+        let file = VariantFile::read(path)?;
+        let model = args.model.load()?;
+        let bar = ProgressLine::new("");
+        let report = variants::run(&model, &file, out, &mut |progress| {
+            bar.count(progress.done, progress.units);
+            bar.say(progress.words.clone());
+            Ok(())
+        })?;
         bar.finish();
-        return output::report("bench learn", args.json, &report, table);
+        return output::report("bench learn variants", args.json, &report, table);
     }
+    let model = args.model.load()?;
+    let haystack = run::texts(&model, &[], "")?.0;
+    let bar = ProgressLine::new("");
     let options = learn::LearnBenchOptions {
         haystack,
         lengths: args.ctx,
@@ -92,45 +88,76 @@ fn cost(report: &learn::LearnBenchReport) -> String {
 }
 
 /// A Markdown table, in the format of docs/RESULTS.md.
-fn table(report: &variants::VariantReport) -> String {
-    let mut lines = vec![
-        "| variant | K saved | V saved | K+V saved | dropped heads | recall | lost / won (p) | digit NLL | KLD | KLD per text |"
-            .to_owned(),
-        "|---|---|---|---|---|---|---|---|---|---|".to_owned(),
+fn table(report: &VariantReport) -> String {
+    let head = [
+        "target",
+        "variant",
+        "bytes",
+        "pruned",
+        "dropped heads",
+        "KLD ± over windows",
+        "over seeds",
+        "less the first",
+        "better in",
+        "recall",
+        "lost / won (p)",
+        "digit NLL",
+        "seconds",
     ];
-    let texts = |row: &crate::learn::check::CheckRow| {
-        let one = |text: &crate::learn::check::TextLoss| {
-            format!(
-                "{} {:.4} ± {:.4}",
-                text.text, text.divergence.kld.mean, text.divergence.kld.stderr
-            )
-        };
-        row.texts.iter().map(one).collect::<Vec<_>>().join(", ")
-    };
-    let dense = &report.dense;
-    lines.push(format!(
-        "| dense | 0 | 0 | 0 | 0 | {:.1} % of {} | | {:.3} | 0 | |",
-        dense.recall * 100.0,
-        dense.asked,
-        dense.digit_nll
-    ));
-    for found in &report.variants {
-        lines.push(format!(
-            "| {} | {:.1} % | {:.1} % | {:.1} % | {} | {:.1} % | {} / {} ({:.2}) | {:.3} | {:.4} | {} |",
-            found.variant,
-            found.saved.k * 100.0,
-            found.saved.v * 100.0,
-            found.saved.kv * 100.0,
-            found.dropped_heads,
-            found.row.recall * 100.0,
-            found.mcnemar.lost,
-            found.mcnemar.won,
-            found.mcnemar.p,
-            found.row.digit_nll,
-            found.row.kld_mean,
-            texts(&found.row)
-        ));
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    let mut targets: Vec<&str> = Vec::new();
+    for row in &report.rows {
+        if !targets.contains(&row.target.as_str()) {
+            targets.push(&row.target);
+        }
     }
-    lines.push(format!("\n{:.0} s in all", report.seconds));
+    for target in targets {
+        rows.extend(report.rows.iter().filter(|row| row.target == target).map(cells));
+    }
+    let mut lines = Style::MARKDOWN.lines(&rows);
+    let windows = report.windows.len();
+    lines.push(format!(
+        "\nseeds {}; {windows} windows; {:.0} s in this run",
+        report.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
+        report.seconds
+    ));
     lines.join("\n")
+}
+
+fn cells(row: &VariantRow) -> Vec<String> {
+    let or_blank = |text: Option<String>| text.unwrap_or_default();
+    let signed = |value: f64| match value < 0.0 {
+        true => format!("−{}", nats(-value)),
+        false => format!("+{}", nats(value)),
+    };
+    vec![
+        row.target.clone(),
+        row.variant.clone(),
+        percent(row.bytes_share, 1),
+        percent(row.pruned, 1),
+        format!("{:.1}", row.dropped_heads),
+        or_blank(
+            row.kld
+                .zip(row.kld_stderr)
+                .map(|(kld, error)| format!("{} ± {}", nats(kld), nats(error))),
+        ),
+        or_blank(row.kld_over_seeds.map(nats)),
+        or_blank(
+            row.paired.map(|paired| format!("{} ± {}", signed(paired.mean), nats(paired.stderr))),
+        ),
+        or_blank(row.paired.map(|paired| format!("{} of {}", paired.better, row.window_kld.len()))),
+        or_blank(row.recall.map(|found| {
+            format!(
+                "{} of {} (dense {})",
+                percent(found.right, 1),
+                found.asked,
+                percent(found.dense, 1)
+            )
+        })),
+        or_blank(row.recall.map(|found| {
+            format!("{} / {} ({:.2})", found.test.lost, found.test.won, found.test.p)
+        })),
+        or_blank(row.recall.map(|found| format!("{:+.3}", found.digit_nll))),
+        format!("{:.0}", row.seconds),
+    ]
 }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::header::RunHeader;
-use super::stream::{RESULTS, Results, line, read_results};
+use super::stream::{RESULTS, Results, read_results};
+use crate::json_lines::line;
 use crate::{Error, Result, error};
 
 /// Puts the parts of one run together, in any order. The file is the one that the run would have

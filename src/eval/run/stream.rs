@@ -1,13 +1,12 @@
 //! The file of results: a header, and a line for each job in order. It is written line by line, and
 //! a run that was interrupted goes on after its last whole line.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::header::RunHeader;
 use super::jobs::Shard;
 use super::record::Record;
+use crate::json_lines::JsonLines;
 use crate::{Error, Result, error, input_file};
 
 /// A header and its records.
@@ -75,14 +74,7 @@ pub fn read_results(path: &Path) -> Result<Results> {
 /// Where results go: a file, or memory alone.
 #[derive(Debug)]
 pub struct Stream {
-    file: Option<(File, PathBuf)>,
-}
-
-/// The line of a value.
-pub fn line<T: serde::Serialize>(value: &T) -> Result<String> {
-    let json = serde_json::to_string(value)
-        .map_err(|cause| Error::run(format!("writing a result: {cause}")))?;
-    Ok(format!("{json}\n"))
+    file: Option<JsonLines>,
 }
 
 impl Stream {
@@ -96,27 +88,14 @@ impl Stream {
         let Some(folder) = folder else {
             return Ok((Self { file: None }, Vec::new()));
         };
-        std::fs::create_dir_all(folder).map_err(|cause| error::io("making", folder, &cause))?;
-        let path = folder.join(RESULTS);
-        let io = |cause: &std::io::Error| error::io("writing", &path, cause);
-        let opened = OpenOptions::new().read(true).append(true).create(true).open(&path);
-        let mut file = opened.map_err(|cause| io(&cause))?;
-        // The lock ends with the process. Some file systems know none; then two runs may meet.
-        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
-            return Err(Error::input(format!(
-                "{} is in use: another kscope eval is writing its results there; expected a folder of its own",
-                path.display()
-            )));
-        }
-        let mut held = String::new();
-        file.read_to_string(&mut held).map_err(|cause| error::io("reading", &path, &cause))?;
+        let (mut file, held) = JsonLines::open(folder, RESULTS, "kscope eval")?;
         // Cut off inside the header, nothing is lost.
         if !held.contains('\n') {
-            file.set_len(0).map_err(|cause| io(&cause))?;
-            file.write_all(line(header)?.as_bytes()).map_err(|cause| io(&cause))?;
-            return Ok((Self { file: Some((file, path)) }, Vec::new()));
+            file.cut(0)?;
+            file.push(header)?;
+            return Ok((Self { file: Some(file) }, Vec::new()));
         }
-        let name = path.display().to_string();
+        let name = file.name();
         let (results, end) = whole_lines(&held, &name)?;
         header.check_same(&results.header, &name)?;
         let found: Vec<usize> = results.records.iter().map(|record| record.job).collect();
@@ -126,16 +105,15 @@ impl Stream {
                 found.len()
             )));
         }
-        file.set_len(end as u64).map_err(|cause| io(&cause))?;
-        Ok((Self { file: Some((file, path)) }, results.records))
+        file.cut(end)?;
+        Ok((Self { file: Some(file) }, results.records))
     }
 
     /// Adds a line and hands it to the system at once.
     pub fn push(&mut self, record: &Record) -> Result<()> {
-        if let Some((file, path)) = &mut self.file {
-            file.write_all(line(record)?.as_bytes())
-                .map_err(|cause| error::io("writing", path, &cause))?;
+        match &mut self.file {
+            Some(file) => file.push(record),
+            None => Ok(()),
         }
-        Ok(())
     }
 }

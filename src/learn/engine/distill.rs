@@ -9,11 +9,23 @@ use crate::mask::Window;
 use crate::model::backend::BackendWeights;
 use crate::model::decoder::Decoder;
 
+/// What a student is pulled towards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DistillLoss {
+    /// The teacher's normalised hidden states, by their mean squared difference.
+    #[default]
+    States,
+    /// The teacher's predictions, by KL(dense || pruned) of the next token in nats.
+    Divergence,
+}
+
 /// Distillation loss of one sample and its gradient with respect to the factors, `[layers,
 /// kv_heads, head_dim]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Distilled {
-    /// Mean squared difference of normalised hidden states over answer rows and hidden channels.
+    /// The mean over answer rows: of squared differences of normalised hidden states, over hidden
+    /// channels too, or of KLDs.
     pub loss: f64,
     /// Derivative of `loss` with respect to each factor.
     pub gradient: Vec<f32>,
@@ -27,8 +39,11 @@ pub(super) trait LearningEngine {
     /// Normalised hidden states of the rows, `[rows, hidden]`.
     fn hidden(&self, pass: Pass<'_>) -> Result<Vec<f32>>;
 
+    /// Mean KLD of the predictions that two tables of normalised hidden states give.
+    fn divergence(&self, states: &[f32], targets: &[f32]) -> Result<f64>;
+
     /// The loss against `targets`, `[rows, hidden]`, and its gradient.
-    fn distill(&self, pass: Pass<'_>, targets: &[f32]) -> Result<Distilled>;
+    fn distill(&self, pass: Pass<'_>, targets: &[f32], loss: DistillLoss) -> Result<Distilled>;
 }
 
 /// The engine of a decoder.
@@ -56,10 +71,19 @@ pub fn hidden(
     }
 }
 
-/// The loss alone: mean squared difference from the sample's targets.
-pub fn loss(decoder: &Decoder, window: Window, factors: &Factors, sample: &Sample) -> Result<f64> {
+/// The loss alone, against the sample's targets; 0 where there are no rows.
+pub fn loss(
+    decoder: &Decoder,
+    window: Window,
+    factors: &Factors,
+    sample: &Sample,
+    loss: DistillLoss,
+) -> Result<f64> {
     let states = hidden(decoder, window, factors, sample)?;
-    Ok(mean_square(&states, &sample.targets()))
+    match loss {
+        DistillLoss::States => Ok(mean_square(&states, &sample.targets())),
+        DistillLoss::Divergence => engine(decoder).divergence(&states, &sample.targets()),
+    }
 }
 
 /// The loss and its gradient.
@@ -68,11 +92,15 @@ pub fn distill(
     window: Window,
     factors: &Factors,
     sample: &Sample,
+    loss: DistillLoss,
 ) -> Result<Distilled> {
     let rows = sample.answer_rows(decoder)?;
     match rows.count {
         0 => Ok(Distilled { loss: 0.0, gradient: vec![0.0; factors.shape().entries()] }),
-        _ => engine(decoder).distill(Pass { rows: &rows, window, factors }, &sample.targets()),
+        _ => {
+            let pass = Pass { rows: &rows, window, factors };
+            engine(decoder).distill(pass, &sample.targets(), loss)
+        }
     }
 }
 

@@ -19,8 +19,8 @@ mod rows;
 mod sample;
 
 pub use context::CachedContext;
-pub use damage::{Damage, DrawToken, damage};
+pub use damage::{Damage, DamageQuery, DrawToken, damage};
 pub(super) use device::MOST_BYTES;
-pub use distill::{Distilled, distill, hidden, loss};
+pub use distill::{DistillLoss, Distilled, distill, hidden, loss};
 pub use factors::Factors;
 pub use sample::{Branch, Sample};

@@ -2,8 +2,8 @@
 
 use super::settings::{SensitivitySettings, SensitivityStep};
 use crate::learn::data::{Draw, Haystack, HaystackPart, Task, Tokens, draw_of_length, text_rows};
-use crate::learn::engine::{self, Damage, Sample};
-use crate::mask::Sensitivity;
+use crate::learn::engine::{self, Damage, DamageQuery, Sample};
+use crate::mask::{ChannelMask, Sensitivity, Width};
 use crate::model::Model;
 use crate::numbers::count;
 use crate::random::{SplitMix64, scrambled};
@@ -28,61 +28,128 @@ pub fn measure(
     settings: &SensitivitySettings,
     progress: &mut dyn FnMut(SensitivityStep) -> Result<()>,
 ) -> Result<MeasuredSensitivity> {
-    settings.check(model.config())?;
-    // All tokens come first: a text that is too short is refused before anything is computed.
-    let text: Vec<Tokens> = (0..settings.windows)
-        .map(|window| window_tokens(model, haystack, settings, window))
-        .collect::<Result<_>>()?;
-    let recall_samples = if settings.recall_weight > 0.0 { settings.recall_samples } else { 0 };
-    let of_length = |tokens: usize| -> Result<Vec<Tokens>> {
-        let sample = |sample| recall_tokens(model, haystack, settings, (sample, tokens));
-        (0..recall_samples).map(sample).collect()
-    };
-    // A tokenizer of short tokens may need more than half a window for the shortest prompt.
-    let recall = of_length(settings.recall_tokens())
-        .or_else(|_| of_length(settings.window_tokens))
-        .map_err(|error| {
-            Error::input(format!(
-                "recall prompts: {error}; --recall-weight 0 measures on text alone, and larger --window-tokens make room"
-            ))
-        })?;
-    let work = |tokens: &Tokens| tokens.prefix.len() + 4 * rows(tokens);
-    let all: usize = text.iter().chain(&recall).map(work).sum();
-    let (mut done, mut finished) = (0, 0);
-    let mut sums = [Sums::default(), Sums::default()];
-    for (kind, samples) in [&text, &recall].into_iter().enumerate() {
-        for (index, tokens) in samples.iter().enumerate() {
-            progress(SensitivityStep {
-                done: finished,
-                samples: text.len() + recall.len(),
-                share: done as f32 / all.max(1) as f32,
-            })?;
-            let mut random = generator(settings.seed, kind, index);
-            let branches: Vec<_> =
-                tokens.questions.iter().map(|q| (q.tail.clone(), q.answer.clone())).collect();
-            let sample = Sample::new(&model.decoder, &tokens.prefix, &branches)?;
-            let draw = &mut |probabilities: &[f32]| drawn(probabilities, &mut random);
-            sums[kind].add(engine::damage(
-                &model.decoder,
-                settings.window,
-                &sample,
-                settings.draws,
-                draw,
-            )?);
-            done += work(tokens);
-            finished += 1;
-        }
+    let calibration = CalibrationTokens::draw(model, haystack, settings)?;
+    let all = calibration.work();
+    let (mut done, mut sums) = (0, CalibrationSums::default());
+    for (finished, (kind, index, tokens)) in calibration.each().enumerate() {
+        let share = done as f32 / all.max(1) as f32;
+        progress(SensitivityStep { done: finished, samples: calibration.samples(), share })?;
+        let sample = prefilled(model, tokens)?;
+        sums.add(model, settings, (kind, index), &sample, (&Sensitivity::WIDTHS, None))?;
+        done += work(tokens);
     }
-    let [text, recall] = sums;
-    Ok(MeasuredSensitivity {
-        text_rows: text.terms / settings.draws,
-        recall_rows: recall.terms / settings.draws,
-        sensitivity: Sensitivity::new(
-            model.config().mask_shape(),
-            mixed(&text, &recall, settings.recall_weight, |sums| &sums.k),
-            mixed(&text, &recall, settings.recall_weight, |sums| &sums.v),
-        )?,
-    })
+    sums.measured(model, settings)
+}
+
+/// The tokens of a measurement: windows of text, and recall samples.
+pub(super) struct CalibrationTokens([Vec<Tokens>; 2]);
+
+impl CalibrationTokens {
+    /// All tokens come first: a text that is too short is refused before anything is computed.
+    pub(super) fn draw(
+        model: &Model,
+        haystack: &Haystack,
+        settings: &SensitivitySettings,
+    ) -> Result<Self> {
+        settings.check(model.config())?;
+        let text = calibration_windows(model, haystack, settings)?;
+        let recall_samples = if settings.recall_weight > 0.0 { settings.recall_samples } else { 0 };
+        let of_length = |tokens: usize| -> Result<Vec<Tokens>> {
+            let sample = |sample| recall_tokens(model, haystack, settings, (sample, tokens));
+            (0..recall_samples).map(sample).collect()
+        };
+        // A tokenizer of short tokens may need more than half a window for the shortest prompt.
+        let recall = of_length(settings.recall_tokens())
+            .or_else(|_| of_length(settings.window_tokens))
+            .map_err(|error| {
+                Error::input(format!(
+                    "recall prompts: {error}; --recall-weight 0 measures on text alone, and larger --window-tokens make room"
+                ))
+            })?;
+        Ok(Self([text, recall]))
+    }
+
+    /// Kind (text, then recall), number and tokens of every sample.
+    pub(super) fn each(&self) -> impl Iterator<Item = (usize, usize, &Tokens)> {
+        let of_kind = |(kind, samples): (usize, &'_ Vec<Tokens>)| (kind, samples.len());
+        let counts: Vec<(usize, usize)> = self.0.iter().enumerate().map(of_kind).collect();
+        counts.into_iter().flat_map(move |(kind, count)| {
+            (0..count).map(move |index| (kind, index, &self.0[kind][index]))
+        })
+    }
+
+    pub(super) fn samples(&self) -> usize {
+        self.0.iter().map(Vec::len).sum()
+    }
+
+    /// About what all samples take, in tokens.
+    fn work(&self) -> usize {
+        self.0.iter().flatten().map(work).sum()
+    }
+}
+
+/// About what a sample takes, in tokens.
+fn work(tokens: &Tokens) -> usize {
+    tokens.prefix.len() + 4 * rows(tokens)
+}
+
+/// The windows of text of a measurement.
+///
+/// # Errors
+/// No text, or one that is too short for a window.
+pub fn calibration_windows(
+    model: &Model,
+    haystack: &Haystack,
+    settings: &SensitivitySettings,
+) -> Result<Vec<Tokens>> {
+    (0..settings.windows).map(|window| window_tokens(model, haystack, settings, window)).collect()
+}
+
+/// The prefill of a sample.
+pub(super) fn prefilled(model: &Model, tokens: &Tokens) -> Result<Sample> {
+    let branches: Vec<_> =
+        tokens.questions.iter().map(|q| (q.tail.clone(), q.answer.clone())).collect();
+    Sample::new(&model.decoder, &tokens.prefix, &branches)
+}
+
+/// Damage summed over the samples of both kinds, text and recall.
+#[derive(Default)]
+pub(super) struct CalibrationSums([Sums; 2]);
+
+impl CalibrationSums {
+    /// Adds the damage of some widths on a sample, under a mask where there is one.
+    pub(super) fn add(
+        &mut self,
+        model: &Model,
+        settings: &SensitivitySettings,
+        (kind, index): (usize, usize),
+        sample: &Sample,
+        (widths, mask): (&[Width], Option<&ChannelMask>),
+    ) -> Result<()> {
+        let mut random = generator(settings.seed, kind, index);
+        let draw = &mut |probabilities: &[f32]| drawn(probabilities, &mut random);
+        let query = DamageQuery { window: settings.window, draws: settings.draws, widths, mask };
+        self.0[kind].add(engine::damage(&model.decoder, query, sample, draw)?);
+        Ok(())
+    }
+
+    /// The sensitivity that the sums give.
+    pub(super) fn measured(
+        &self,
+        model: &Model,
+        settings: &SensitivitySettings,
+    ) -> Result<MeasuredSensitivity> {
+        let [text, recall] = &self.0;
+        Ok(MeasuredSensitivity {
+            text_rows: text.terms / settings.draws,
+            recall_rows: recall.terms / settings.draws,
+            sensitivity: Sensitivity::new(
+                model.config().mask_shape(),
+                mixed(text, recall, settings.recall_weight, |sums| &sums.k),
+                mixed(text, recall, settings.recall_weight, |sums| &sums.v),
+            )?,
+        })
+    }
 }
 
 /// Damage summed over samples.
@@ -135,7 +202,7 @@ fn rows(tokens: &Tokens) -> usize {
 }
 
 /// The tokens of one window of text. Windows take the texts in turn, and those of one text are
-/// spread evenly over it.
+/// spread evenly over it: with seed 0 in the middle of their share of it, else at a random place.
 fn window_tokens(
     model: &Model,
     haystack: &Haystack,
@@ -149,11 +216,18 @@ fn window_tokens(
     };
     let text = piece.part(HaystackPart::Training);
     let slots = (settings.windows - window % pieces).div_ceil(pieces);
+    // In 2^20ths of a share, so that places are whole numbers on every machine.
+    const STEPS: usize = 1 << 20;
+    let place = match settings.seed {
+        0 => STEPS / 2,
+        seed => generator(seed, 3, window).below(STEPS),
+    };
     // Most texts have fewer bytes per token than this; where one has more, a longer piece is read.
     let mut bytes = wanted * 8;
     loop {
         let room = text.len().saturating_sub(bytes);
-        let start = text.floor_char_boundary(room * (2 * (window / pieces) + 1) / (2 * slots));
+        let at = room as u128 * (STEPS * (window / pieces) + place) as u128;
+        let start = text.floor_char_boundary((at / (STEPS * slots) as u128) as usize);
         let end = text.floor_char_boundary((start + bytes).min(text.len()));
         let whole = end - start == text.len();
         match text_rows(model, &text[start..end], wanted, settings.rows) {

@@ -4,12 +4,14 @@
 //! the mean square of what an error does to the log-probability of a token drawn from the model's
 //! own distribution.
 
+mod iterate;
 mod measure;
 mod recipe;
 mod settings;
 pub mod worker;
 
-pub use measure::{MeasuredSensitivity, measure};
+pub use iterate::{CutInside, prune_in_rounds};
+pub use measure::{MeasuredSensitivity, calibration_windows, measure};
 /// The name of the rule on the command line, in recipes and in results.
 pub const SENSITIVITY: &str = "sensitivity";
 

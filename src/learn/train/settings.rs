@@ -1,5 +1,6 @@
 //! All settings of a training.
 
+use crate::learn::engine::DistillLoss;
 use crate::mask::Window;
 use crate::mask::select::{ALIGNMENTS, Options};
 use crate::{Error, Result};
@@ -44,6 +45,9 @@ pub struct Variant {
     /// by 1, a head that keeps no channel still sees its middle with scores of 0, and the last mask
     /// is taken without validation.
     pub authors: bool,
+    /// What both stages are pulled towards.
+    #[serde(default)]
+    pub loss: DistillLoss,
 }
 
 impl Settings {

@@ -2,7 +2,7 @@
 
 use super::settings::Settings;
 use super::state::TrainState;
-use crate::learn::engine::{self, Factors, Sample};
+use crate::learn::engine::{self, DistillLoss, Factors, Sample};
 use crate::learn::optim::schedule;
 use crate::mask::{ChannelMask, Importance, Shape, select};
 use crate::model::Model;
@@ -110,7 +110,13 @@ impl<'a> Trainer<'a> {
         let step = self.state.step;
         let sample = &self.samples[self.sample_at(step, 0)];
         let factors = Factors::soft(self.shape(), self.state.alpha.clone())?;
-        let found = engine::distill(&self.model.decoder, window, &factors, sample)?;
+        let found = engine::distill(
+            &self.model.decoder,
+            window,
+            &factors,
+            sample,
+            self.settings.variant.loss,
+        )?;
         let entries = self.state.alpha.len() as f64;
         let mean = |alpha: &[f32]| alpha.iter().map(|&a| f64::from(a)).sum::<f64>() / entries;
         let update_reg = reg * mean(&self.state.alpha);
@@ -169,7 +175,8 @@ impl<'a> Trainer<'a> {
         for turn in 0..accumulate {
             let sample =
                 &self.samples[self.sample_at(self.settings.steps + step * accumulate + turn, 1)];
-            let found = engine::distill(&self.model.decoder, window, &factors, sample)?;
+            let found =
+                engine::distill(&self.model.decoder, window, &factors, sample, variant.loss)?;
             self.check_loss(found.loss, found.gradient.iter(), sample)?;
             loss += found.loss / accumulate as f64;
             gradient
@@ -211,7 +218,8 @@ impl<'a> Trainer<'a> {
         let factors = Factors::masked(mask);
         let mut sum = 0.0;
         for sample in self.validation {
-            sum += engine::loss(&self.model.decoder, self.settings.window, &factors, sample)?;
+            let Settings { window, variant, .. } = *self.settings;
+            sum += engine::loss(&self.model.decoder, window, &factors, sample, variant.loss)?;
         }
         Ok(sum / self.validation.len() as f64)
     }
@@ -244,10 +252,14 @@ impl<'a> Trainer<'a> {
         let targets = sample.branches().iter().flat_map(engine::Branch::target);
         let (sum, count) =
             targets.fold((0.0, 0), |(sum, count), &t| (sum + f64::from(t).powi(2), count + 1));
-        let bound = HOPELESS * sum / f64::from(count.max(1));
+        let bound = match self.settings.variant.loss {
+            DistillLoss::States => HOPELESS * sum / f64::from(count.max(1)),
+            // What equal probabilities of all tokens can have at most.
+            DistillLoss::Divergence => (self.model.config().vocab as f64).ln(),
+        };
         if loss > bound {
             return Err(Error::run(format!(
-                "the loss of step {step} ({stage:?}) is {loss:.4}, above {bound:.4}, {HOPELESS} times what hidden states of 0 would have: learning diverges"
+                "the loss of step {step} ({stage:?}) is {loss:.4}, above {bound:.4}, beyond which its states have little to do with the teacher's: learning diverges"
             )));
         }
         Ok(())

@@ -6,12 +6,12 @@ use half::f16;
 
 use super::forward::{DeviceActivations, Setting};
 use super::{backward, forward};
-use crate::Result;
 use crate::learn::engine::context::check_kept;
-use crate::learn::engine::distill::{Distilled, LearningEngine, mean_square};
+use crate::learn::engine::distill::{DistillLoss, Distilled, LearningEngine, mean_square};
 use crate::learn::engine::rows::Pass;
 use crate::model::config::Config;
 use crate::model::device::{TensorDecoder, failed};
+use crate::{Error, Result};
 
 /// Largest size in bytes of a buffer of scores, or of keys or values in f32. A single KV head may
 /// need more.
@@ -84,7 +84,14 @@ impl LearningEngine for OnDevice<'_> {
         states().map_err(failed)
     }
 
-    fn distill(&self, pass: Pass<'_>, targets: &[f32]) -> Result<Distilled> {
+    fn divergence(&self, _: &[f32], _: &[f32]) -> Result<f64> {
+        Err(predictions())
+    }
+
+    fn distill(&self, pass: Pass<'_>, targets: &[f32], loss: DistillLoss) -> Result<Distilled> {
+        if loss == DistillLoss::Divergence {
+            return Err(predictions());
+        }
         let read_both = || {
             let [states, gradient] = self.differentiate(pass, targets)?;
             Ok((read::<f32>(&states)?, read(&gradient)?))
@@ -92,6 +99,13 @@ impl LearningEngine for OnDevice<'_> {
         let (states, gradient) = read_both().map_err(failed)?;
         Ok(Distilled { loss: mean_square(&states, targets), gradient })
     }
+}
+
+/// Hidden states alone are compared on a device.
+fn predictions() -> Error {
+    Error::input(
+        "the loss on predictions is computed over weights in this process's memory: run it with --device cpu",
+    )
 }
 
 /// Copies a tensor's elements to host memory.
@@ -190,7 +204,7 @@ mod tests {
             factors: &factors,
         };
         let whole = on(&decoder);
-        let expected = whole.distill(pass, &sample.targets()).unwrap();
+        let expected = whole.distill(pass, &sample.targets(), DistillLoss::States).unwrap();
         assert!(expected.loss > 0.0 && expected.gradient.iter().any(|&g| g != 0.0));
         // A head's scores: 8 rows of two query heads over 50 + 5 + 8 keys in f32.
         let head = 8 * 2 * 63 * 4;
@@ -200,7 +214,7 @@ mod tests {
             let sliced = OnDevice { most_bytes, ..whole };
             let setting = Setting::new(&sliced, pass).unwrap();
             assert_eq!(setting.plan.slices().count(), slices, "{most_bytes} bytes");
-            let found = sliced.distill(pass, &sample.targets()).unwrap();
+            let found = sliced.distill(pass, &sample.targets(), DistillLoss::States).unwrap();
             assert!(
                 (found.loss / expected.loss - 1.0).abs() < 1e-6,
                 "{} for {}",

@@ -19,7 +19,12 @@ pub(super) struct HeadDamage {
 impl HeadDamage {
     /// The sums over the rows of a block. The keys of a row's middle are coded in groups of
     /// [`group_tokens`] of `chunk`.
-    pub(super) fn of(head: &HeadJob<'_>, view: &BackwardView<'_>, chunk: usize) -> Result<Self> {
+    pub(super) fn of(
+        head: &HeadJob<'_>,
+        view: &BackwardView<'_>,
+        chunk: usize,
+        widths: &[Width],
+    ) -> Result<Self> {
         let mut damage = Self { k: vec![[0.0; 4]; head.d], v: [0.0; 4] };
         let (middle, _) = head.middle();
         if middle.is_empty() {
@@ -41,7 +46,8 @@ impl HeadDamage {
             })
             .collect();
         let dropped = head.attend_dropped()?;
-        for (column, width) in Sensitivity::WIDTHS.into_iter().enumerate() {
+        let columns = Sensitivity::WIDTHS.into_iter().enumerate();
+        for (column, width) in columns.filter(|(_, width)| widths.contains(width)) {
             if width == Width::Zero {
                 // The error of a channel that is not stored is its key, negated.
                 head.add_keys(view.d_middle_keys, |c, effect| damage.k[c][column] += effect);
