@@ -208,8 +208,8 @@ fn step_parts(state: &State, pane: &mut Pane<'_>) {
         ]
     });
     let each = match pane.area.width {
-        0..40 => 1,
-        40..60 => 2,
+        0..37 => 1,
+        37..60 => 2,
         _ => 4,
     };
     for line in legend.chunks(each) {
