@@ -123,7 +123,7 @@ fn variants_are_compared_at_equal_bytes_and_go_on_where_they_were_stopped() {
     assert!(validation(1) <= validation(0), "{}", first[2]);
     // The best masks are files that other commands read.
     let mask = folder.path().join("out/fisher-1-0.5.safetensors");
-    let shown = kscope().args(["mask", "validate"]).arg(&mask).output().unwrap();
+    let shown = kscope().args(["mask", "validate", "--model", "demo"]).arg(&mask).output().unwrap();
     assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
 
     // Stopped in the middle of a line, with a mask missing: the same table in the end.
@@ -174,7 +174,10 @@ fn a_file_of_variants_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let head = "seeds = [0]\ntargets = [0.5]\n[[variant]]\nname = \"x\"\n";
     for (text, expected) in [
-        (format!("{head}start = \"fisher\"\nstesp = 3"), "variant `x`: unknown field `stesp`"),
+        (
+            format!("{head}start = \"fisher\"\nmore_steps = 3"),
+            "variant `x`: unknown field `more_steps`",
+        ),
         (format!("{head}start = \"missing.safetensors\""), "variant `x`: `start` is `none`"),
         (
             format!("{head}start = \"fisher\"").replace("0.5", "\"missing.safetensors\""),

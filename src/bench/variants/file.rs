@@ -223,7 +223,7 @@ mod tests {
         for (rest, expected) in [
             ("", "missing field `variant`"),
             ("[[variant]]\nstart = \"none\"\nlearn_at = 0.5", "has no name"),
-            (&variant("windos = 3"), "unknown field `windos`"),
+            (&variant("more_windows = 3"), "unknown field `more_windows`"),
             (&variant("windows = 3"), "`windows` means nothing where no text is looked at"),
             (&variant("start = \"think\"\nrounds = 2"), "`rounds` means nothing"),
             (

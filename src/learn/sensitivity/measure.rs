@@ -216,7 +216,7 @@ fn window_tokens(
     };
     let text = piece.part(HaystackPart::Training);
     let slots = (settings.windows - window % pieces).div_ceil(pieces);
-    // In 2^20ths of a share, so that places are whole numbers on every machine.
+    // Whole steps of a share, so that places are the same on every machine.
     const STEPS: usize = 1 << 20;
     let place = match settings.seed {
         0 => STEPS / 2,
