@@ -49,6 +49,9 @@ struct Range {
 
 std::vector<Fiber> fibers;
 u32 threads, running;
+// Threads of each warp that wait for a warp operation, threads that wait for the block, and threads
+// that have ended. Looking for them at every switch took four fifths of a simulation.
+u32 in_warp[32], in_block, ended;
 u8* dynamic;
 size_t dynamic_bytes;
 const Range* ranges;
@@ -73,6 +76,7 @@ void body() {
     arrived();
     entry(parameters);
     fibers[running].state = State::DONE;
+    ended++;
     for (;;) pause();
 }
 
@@ -180,54 +184,53 @@ void carry_out(Meeting* (&lanes)[32], Fiber* first) {
     }
 }
 
-// Resumes every warp, and the block, whose threads have all arrived; returns whether there was any.
-bool release() {
-    bool released = false;
-    for (u32 warp = 0; warp < threads / 32; warp++) {
-        Fiber* lanes = &fibers[warp * 32];
-        bool all = true;
-        for (u32 lane = 0; lane < 32; lane++) all &= lanes[lane].state == State::IN_WARP;
-        if (!all) continue;
-        Meeting* meetings[32];
-        for (u32 lane = 0; lane < 32; lane++) meetings[lane] = lanes[lane].meeting;
-        for (u32 lane = 1; lane < 32; lane++) {
-            const Meeting &a = *meetings[0], &b = *meetings[lane];
-            if (a.kind != b.kind || a.line != b.line) {
-                snprintf(failure, sizeof failure, "divergent warp: thread %u is at %s (line %d), thread %u at %s (line %d)",
-                         warp * 32, NAMES[a.kind], a.line, warp * 32 + lane, NAMES[b.kind], b.line);
-                return false;
-            }
+// Carries out the operation that all threads of a warp have reached and resumes them.
+void release_warp(u32 warp) {
+    Fiber* lanes = &fibers[warp * 32];
+    Meeting* meetings[32];
+    for (u32 lane = 0; lane < 32; lane++) meetings[lane] = lanes[lane].meeting;
+    for (u32 lane = 1; lane < 32; lane++) {
+        const Meeting &a = *meetings[0], &b = *meetings[lane];
+        if (a.kind != b.kind || a.line != b.line) {
+            snprintf(failure, sizeof failure, "divergent warp: thread %u is at %s (line %d), thread %u at %s (line %d)",
+                     warp * 32, NAMES[a.kind], a.line, warp * 32 + lane, NAMES[b.kind], b.line);
+            return;
         }
-        carry_out(meetings, lanes);
-        if (failure[0]) return false;
-        for (u32 lane = 0; lane < 32; lane++) lanes[lane].state = State::READY;
-        released = true;
     }
-    u32 waiting = 0, done = 0, first = 0;
-    for (u32 i = 0; i < threads; i++) {
-        waiting += fibers[i].state == State::IN_BLOCK;
-        done += fibers[i].state == State::DONE;
-    }
-    if (waiting == 0 || waiting + done != threads) return released;
+    carry_out(meetings, lanes);
+    if (failure[0]) return;
+    for (u32 lane = 0; lane < 32; lane++) lanes[lane].state = State::READY;
+    in_warp[warp] = 0;
+}
+
+// Resumes the block, whose threads all wait or have ended.
+void release_block() {
+    u32 first = 0;
     while (fibers[first].state != State::IN_BLOCK) first++;
     for (u32 i = 0; i < threads; i++) {
         const Fiber& fiber = fibers[i];
         if (fiber.state == State::DONE) {
             snprintf(failure, sizeof failure, "divergent __syncthreads: thread %u waits at %s:%d, thread %u has ended", first,
                      fibers[first].file, fibers[first].line, i);
-            return false;
+            return;
         }
         if (fiber.line != fibers[first].line || strcmp(fiber.file, fibers[first].file) != 0) {
             snprintf(failure, sizeof failure, "divergent __syncthreads: thread %u is at %s:%d, thread %u at %s:%d", first,
                      fibers[first].file, fibers[first].line, i, fiber.file, fiber.line);
-            return false;
+            return;
         }
     }
     for (u32 i = 0; i < threads; i++) {
         publish(fibers[i]);
         fibers[i].state = State::READY;
     }
-    return true;
+    in_block = 0;
+}
+
+// Resumes the warp or the block that this thread was the last to wait for.
+void release(u32 thread) {
+    if (in_warp[thread / 32] == 32) release_warp(thread / 32);
+    if (!failure[0] && in_block > 0 && in_block + ended == threads) release_block();
 }
 
 void describe_deadlock() {
@@ -288,6 +291,8 @@ void run_block(u32 schedule) {
     dynamic = memory + FENCE + (16 - (uintptr_t)(memory + FENCE) % 16) % 16;
 #endif
     u32 index = 0;
+    memset(in_warp, 0, sizeof in_warp);
+    in_block = ended = 0;
     for (Fiber& fiber : fibers) {
         fiber.state = State::READY;
         fiber.groups.clear();
@@ -307,15 +312,13 @@ void run_block(u32 schedule) {
             resume(thread);
             if (failure[0]) break;
             // A complete warp operation or barrier resumes its threads at once, in this round.
-            if (fibers[thread].state != State::READY) release();
+            if (fibers[thread].state != State::READY) release(thread);
             if (failure[0]) break;
         }
         if (failure[0]) break;
-        u32 done = 0;
-        for (const Fiber& fiber : fibers) done += fiber.state == State::DONE;
-        if (done == threads) break;
-        if (!ran && !release()) {
-            if (!failure[0]) describe_deadlock();
+        if (ended == threads) break;
+        if (!ran) {
+            describe_deadlock();
             break;
         }
     }
@@ -339,6 +342,7 @@ void meet(Meeting& meeting) {
     Fiber& self = fibers[running];
     self.meeting = &meeting;
     self.state = State::IN_WARP;
+    in_warp[running / 32]++;
     pause();
 }
 
@@ -347,6 +351,7 @@ void block_barrier(const char* file, int line) {
     self.file = file;
     self.line = line;
     self.state = State::IN_BLOCK;
+    in_block++;
     pause();
 }
 

@@ -168,6 +168,25 @@ impl Session {
 
     /// Processor seconds that the process has used.
     fn cpu_seconds(&self) -> Result<f64> {
+        match self.scheduled_seconds() {
+            Some(seconds) => Ok(seconds),
+            None => self.ticked_seconds(),
+        }
+    }
+
+    /// Processor seconds of its threads to the nanosecond, where the kernel counts them.
+    fn scheduled_seconds(&self) -> Option<f64> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).ok()?;
+        let mut all = 0.0;
+        for task in tasks {
+            let counts = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            all += counts.split_whitespace().next()?.parse::<f64>().ok()?;
+        }
+        Some(all / 1e9)
+    }
+
+    /// Processor seconds to a hundredth of a second.
+    fn ticked_seconds(&self) -> Result<f64> {
         let path = format!("/proc/{}/stat", self.child.id());
         let stat = std::fs::read_to_string(&path).map_err(os)?;
         // The fields after the process name, which ends with the last parenthesis; user and system

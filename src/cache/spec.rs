@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::coded::BlockLayout;
 use super::{BLOCK, CacheBytes, Sight};
 use crate::element::Dtype;
-use crate::mask::{CachePlan, ChannelMask, Shape, Window, group_tokens};
+use crate::mask::{CachePlan, ChannelMask, HeadBytes, Shape, Window, group_tokens};
 use crate::{Error, Result};
 
 /// Geometry, window, element type and plan of a cache.
@@ -20,6 +20,8 @@ pub struct CacheSpec {
     kept: Vec<Box<[usize]>>,
     /// Layouts of the middle of heads that have codes, one per layer and KV head.
     layouts: Vec<Option<BlockLayout>>,
+    /// What the middle of each head takes: screens ask for bytes in every frame.
+    heads: Vec<HeadBytes>,
     sight: Arc<Sight>,
     /// Whether a dense cache, too, frees what its layers no longer see.
     forgets: bool,
@@ -60,8 +62,9 @@ impl CacheSpec {
             is_coded.then(|| BlockLayout::new(k, v, plan.coding(), element, group))
         };
         let layouts = shape.each_head().map(layout).collect();
+        let heads = shape.each_head().map(|head| plan.head_bytes(head, dtype.bytes())).collect();
         let (sight, forgets) = (Arc::default(), false);
-        Ok(Self { window, dtype, plan, kept, layouts, sight, forgets })
+        Ok(Self { window, dtype, plan, kept, layouts, heads, sight, forgets })
     }
 
     /// The same for a model whose layers look back so far. A decoder gives this to every cache
@@ -198,7 +201,7 @@ impl CacheSpec {
         let first = middle.start.saturating_sub(self.window.sink) / group * group;
         let grouped = middle.end.saturating_sub(self.window.sink + first).max(middle.len());
         let heads = (0..kv_heads).map(|head| {
-            let bytes = self.plan.head_bytes((layer, head), self.dtype.bytes());
+            let bytes = self.heads[layer * kv_heads + head];
             bytes.at(if self.layout(layer, head).is_some() { grouped } else { middle.len() }, group)
         });
         let [middle_k, middle_v] =

@@ -333,6 +333,12 @@ fn warnings(request: &CapacityRequest, serving: &[LoadRow]) -> Vec<String> {
         ));
     }
     let longest = request.ctx.iter().copied().max().unwrap_or(0);
+    if request.stored != StoredMiddle::Dense && request.model.has_windows() {
+        warnings.push(
+            "layers with an attention window are counted whole; in decode, what they see between sink and recent is pruned or coded too, so the cache is smaller than this"
+                .to_owned(),
+        );
+    }
     if request.stored != StoredMiddle::Dense && request.window.middle(longest) == 0 {
         let Window { sink, recent, chunk } = request.window;
         warnings.push(format!(

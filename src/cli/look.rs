@@ -65,7 +65,7 @@ pub fn look(args: &ScreenArgs, path: &[&str], terminal: Option<Background>) -> R
         setting(
             "colormap",
             colormap.name().to_owned(),
-            of_file(config.colormap.is_some()),
+            config.colormap.map_or(SettingSource::Theme, |_| SettingSource::File),
             "colours of the map: viridis, cividis or grey; otherwise that of the theme",
         ),
         setting(

@@ -212,6 +212,11 @@ fn source(args: &Show) -> Result<Option<Source>> {
 fn show_served(args: &Show) -> Result<()> {
     let name = args.model.random_weights.as_ref().unwrap_or(&args.model.model);
     let model = load::served(name)?;
+    if args.model.layers.is_some() || args.model.weights.is_some() {
+        return Err(Error::input(format!(
+            "{name} is shown as it was published: --layers and --weights go with shapes that kscope runs"
+        )));
+    }
     if args.cache.is_given() {
         return Err(Error::input(format!(
             "{name} is not run by kscope: `kscope plan --model {name}` shows it under a mask or plan"

@@ -235,6 +235,11 @@ impl ServedModel {
         })
     }
 
+    /// Whether some layers look back at a window alone.
+    pub fn has_windows(&self) -> bool {
+        self.layers.iter().any(|layer| matches!(layer, KvLayer::Heads { window: Some(_), .. }))
+    }
+
     /// The layers in words: "12 layers of 8 KV heads × 64, 12 layers of 8 × 64 over the last 128
     /// tokens".
     pub fn layers_text(&self) -> String {
@@ -247,15 +252,24 @@ impl ServedModel {
         }
         // Those that look back at everything first: they are what grows.
         kinds.sort_by_key(|(kind, _)| matches!(kind, KvLayer::Heads { window: Some(_), .. }));
+        let layers = |&count: &usize| match count {
+            1 => "1 layer".to_owned(),
+            count => format!("{count} layers"),
+        };
         let words = kinds.iter().map(|(kind, count)| match *kind {
             KvLayer::Heads { kv_heads, head_dim, window: None } => {
-                format!("{count} layers of {kv_heads} KV heads × {head_dim}")
+                format!("{} of {kv_heads} KV heads × {head_dim}", layers(count))
             }
             KvLayer::Heads { kv_heads, head_dim, window: Some(tokens) } => {
                 let tokens = crate::numbers::count(tokens);
-                format!("{count} layers of {kv_heads} × {head_dim} over the last {tokens} tokens")
+                format!(
+                    "{} of {kv_heads} × {head_dim} over the last {tokens} tokens",
+                    layers(count)
+                )
             }
-            KvLayer::Latent { width } => format!("{count} layers of one latent of {width} numbers"),
+            KvLayer::Latent { width } => {
+                format!("{} of one latent of {width} numbers", layers(count))
+            }
         });
         words.collect::<Vec<_>>().join(", ")
     }

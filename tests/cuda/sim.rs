@@ -43,25 +43,14 @@ fn run_all(what: &str, cases: &[Case]) {
     );
 }
 
-/// The cases of an element type that a simulation has time for. Every group size for one common head
-/// size, some for the others; codes, whose kernels differ little by element type, for 64 channels and
-/// every other head size; under sanitizers, which are slow, four groups, and codes for two head
-/// sizes. On a GPU, `kscope selftest` runs them all.
+/// The cases of an element type. Under sanitizers, which are slow, two groups of each, others for the
+/// other element type, and codes for two head sizes.
 fn of(dtype: Dtype) -> Vec<Case> {
-    let quick = std::env::var_os(kscope_sim::LIBRARY).is_some();
-    let (common, coded) = match dtype {
-        Dtype::F16 => (128, [128, 80, 112]),
-        _ => (64, [64, 96, 256]),
-    };
-    let has_time = |case: &Case| match (quick, case.head_dim) {
-        (true, head_dim) => {
-            let is_usual = case.bits == Bits::Elements || [64, 128].contains(&head_dim);
-            [1, 3, 8, 13].contains(&case.group) && is_usual
-        }
-        (false, head_dim) if case.bits == Bits::Elements => {
-            head_dim == common || [1, 3, 8, 9, 16].contains(&case.group)
-        }
-        (false, head_dim) => head_dim == 64 || coded.contains(&head_dim),
+    let sanitized = std::env::var_os(kscope_sim::LIBRARY).is_some();
+    let groups = if dtype == Dtype::F16 { [3, 13] } else { [1, 8] };
+    let has_time = |case: &Case| {
+        let is_usual = case.bits == Bits::Elements || [64, 128].contains(&case.head_dim);
+        !sanitized || groups.contains(&case.group) && is_usual
     };
     cases().into_iter().filter(|case| case.dtype == dtype && has_time(case)).collect()
 }

@@ -410,3 +410,18 @@ fn a_count_of_each_layer_counts_where_all_layers_agree() {
     let arguments = arguments(path.to_str().unwrap(), "5,6");
     refuses(kscope().args(arguments), &["attention.head_count_kv", "a list of 2"]);
 }
+
+/// clap asks for no required option where a conflicting one is given.
+#[test]
+fn options_of_random_weights_do_not_go_with_a_model_of_its_own_weights() {
+    let folder = tiny_folder("llama");
+    let model = folder.path().to_str().unwrap();
+    for option in [["--layers", "1"], ["--weights", "q8_0"]] {
+        let run = ["run", "--token-ids", "5,6", "--max-new", "1", "--model", model];
+        refuses(kscope().args(run).args(option), &[option[0], "it goes with --random-weights"]);
+    }
+    refuses(
+        kscope().args(["run", "--random-weights", "gemma-3-4b", "--token-ids", "5"]),
+        &["gemma-3-4b", "kscope plan", "config.json"],
+    );
+}

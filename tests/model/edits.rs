@@ -1,6 +1,6 @@
 //! Models of the vectors with something changed, and the check that such a model is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use assert_cmd::Command;
@@ -84,9 +84,17 @@ pub const Q: &str = "model.layers.1.self_attn.q_proj.weight";
 /// A GGUF file of the vectors with other metadata.
 pub fn changed_gguf(
     name: &str,
-    change: impl FnOnce(&mut std::collections::HashMap<String, Value>),
+    change: impl FnOnce(&mut HashMap<String, Value>),
 ) -> tempfile::TempDir {
-    let mut file = std::fs::File::open(vectors().join(format!("gguf/{name}.gguf"))).unwrap();
+    changed_gguf_at(&vectors().join(format!("gguf/{name}.gguf")), change)
+}
+
+/// A copy of a GGUF file with changed metadata, as `model.gguf` in a folder of its own.
+pub fn changed_gguf_at(
+    path: &Path,
+    change: impl FnOnce(&mut HashMap<String, Value>),
+) -> tempfile::TempDir {
+    let mut file = std::fs::File::open(path).unwrap();
     let mut content = Content::read(&mut file).unwrap();
     change(&mut content.metadata);
     let device = candle_core::Device::Cpu;

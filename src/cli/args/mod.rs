@@ -16,7 +16,7 @@ pub use cache::{
 pub use device::{DeviceChoice, without_cuda};
 pub use force::ForceArg;
 pub use mode::ModeArg;
-pub use model::{ModelArgs, warn_of_files};
+pub use model::{ModelArgs, random_only, warn_of_files};
 pub use prompt::{OnePromptArgs, PromptArgs, read_text};
 pub use sampling::SamplingArgs;
 pub use session::{Ready, SessionArgs};

@@ -10,7 +10,7 @@ use crate::element::Dtype;
 use crate::model::Model;
 use crate::model::host::quant::QuantKind;
 use crate::model::load::{Opened, Source, ZeroRows};
-use crate::{Result, machine};
+use crate::{Error, Result, machine};
 
 /// Which model, on which device.
 #[derive(Debug, Clone, clap::Args)]
@@ -46,7 +46,12 @@ impl ModelArgs {
     pub fn source(&self) -> Result<Source> {
         match &self.random_weights {
             Some(geometry) => Source::random_of(geometry, self.layers, 0, self.weights),
-            None => Source::resolve(&self.model),
+            None => {
+                // clap asks for no `requires` where a conflicting argument is given.
+                random_only("--layers", self.layers.is_some())?;
+                random_only("--weights", self.weights.is_some())?;
+                Source::resolve(&self.model)
+            }
         }
     }
 
@@ -94,6 +99,16 @@ impl ModelArgs {
         // A model that cannot be loaded has one sentence, the error.
         warn_of_files(&warnings);
         Ok(Arc::new(model))
+    }
+}
+
+/// Refuses an option that changes random weights alone where there are none.
+pub fn random_only(option: &str, is_given: bool) -> Result<()> {
+    match is_given {
+        false => Ok(()),
+        true => Err(Error::input(format!(
+            "{option} has no effect on a model's own weights: it goes with --random-weights"
+        ))),
     }
 }
 

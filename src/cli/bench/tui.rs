@@ -36,7 +36,7 @@ pub(super) fn run(args: &BenchTuiArgs) -> Result<()> {
         return output::json("bench tui", &report);
     }
     output::line(&format!(
-        "{} · first frame {:.0} ms · key to frame p50 {:.1}, p99 {:.1} ms over {} keys · idle {:.1} % of a core · \
+        "{} · first frame {:.0} ms · key to frame p50 {:.1}, p99 {:.1} ms over {} keys · idle {:.2} % of a core · \
          decode {:.3} ms a step without, {:.3} with the screen: {:+.1} %, of which statistics and events {:.2} %",
         report.model,
         report.first_frame_ms,

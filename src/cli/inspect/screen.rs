@@ -1,12 +1,14 @@
 //! How the screen looks and what the terminal can show: arguments, and what comes of them.
 
+use std::cell::Cell;
 use std::io::IsTerminal;
+use std::rc::Rc;
 
 use crate::Result;
 use crate::cli::look;
 use crate::cli::output;
 use crate::tui::app::ask_terminal;
-use crate::tui::app::ask_terminal::{Answered, Questions, Stray};
+use crate::tui::app::ask_terminal::{Answered, LateAnswers, Questions};
 use crate::tui::app::config::Background;
 use crate::tui::app::runner::Outside;
 use crate::tui::app::settings::{Look, Reload};
@@ -103,17 +105,19 @@ impl ScreenArgs {
         }
     }
 
-    /// What the look is read from again when the configuration changes, and a late answer of the
-    /// terminal.
+    /// What the look is read from again when the configuration changes, or when the terminal answers
+    /// late.
     pub fn outside(
         &self,
         first: &Look,
         path: &'static [&'static str],
         answered: Option<Answered>,
     ) -> Outside {
-        let (args, background) = (self.clone(), answered.and_then(|answered| answered.background));
-        let reload = Reload::new(first, Box::new(move || args.look(path, background)));
-        Outside { reload: Some(reload), stray: answered.map(Stray::new).unwrap_or_default() }
+        let background = Rc::new(Cell::new(answered.and_then(|answered| answered.background)));
+        let (args, told) = (self.clone(), Rc::clone(&background));
+        let reload = Reload::new(first, Box::new(move || args.look(path, told.get())));
+        let late = answered.map(LateAnswers::new).unwrap_or_default();
+        Outside { reload: Some(reload), late, background }
     }
 
     /// Prints the summary of a session.

@@ -1,6 +1,7 @@
 //! The sizes of a model, found without reading its weights.
 
 use crate::Result;
+use crate::cli::args::random_only;
 use crate::cli::values;
 use crate::mask::Geometry;
 use crate::model::load::{self, Opened, Source};
@@ -38,7 +39,10 @@ impl ModelShapeArgs {
     /// The name and the sizes, where a model is named.
     pub(super) fn geometry(&self) -> Result<Option<NamedGeometry>> {
         match (&self.model, &self.random_weights) {
-            (Some(spec), _) => model_geometry(spec).map(Some),
+            (Some(spec), _) => {
+                random_only("--layers", self.layers.is_some())?;
+                model_geometry(spec).map(Some)
+            }
             (None, Some(shape)) => {
                 let opened = Opened::open(&Source::random(shape, self.layers, 0)?)?;
                 let model = ServedModel::of_config(&opened.name, &opened.config, "its own files");

@@ -18,8 +18,9 @@ use crate::{Error, Result};
 
 /// Commands that may wait. Nobody types faster than the engine takes them.
 const COMMANDS: usize = 64;
-/// Events that may wait before statistics are dropped.
-const EVENTS: usize = 512;
+/// Events that may wait before statistics are dropped: those of the fastest model between two looks
+/// of the interface.
+const EVENTS: usize = 2048;
 
 /// A running engine. Dropping it ends the thread after the current step.
 #[derive(Debug)]

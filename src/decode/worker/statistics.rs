@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use rayon::prelude::*;
+
 use super::event::{HeadDetail, Live, Memory};
 use crate::attention::{channel_activity, explain};
 use crate::cache::{SequenceCache, StoredKey};
@@ -11,8 +13,8 @@ use crate::model::config::Config;
 /// Shortest time between two rounds of statistics.
 const INTERVAL: Duration = Duration::from_millis(500);
 /// A round waits until this many times the cost of the last one has passed, so that statistics take
-/// at most 1 % of the time.
-const COST_FACTOR: u32 = 100;
+/// at most half a percent of the time.
+const COST_FACTOR: u32 = 200;
 /// Number of keys that the energy of a head is estimated from.
 const KEY_SAMPLE: usize = 128;
 
@@ -93,12 +95,19 @@ impl Watcher {
         let row = shape.kv_heads * shape.head_dim;
         let mut activity = vec![0.0; shape.entries()];
         let steps = self.steps as f32;
-        for (layer, (sums, activity)) in
-            self.magnitudes.iter_mut().zip(activity.chunks_exact_mut(row)).enumerate()
-        {
+        let each = |(layer, (sums, activity)): (usize, (&mut Vec<f32>, &mut [f32]))| {
             // The mean of |q| stands for the queries: activity is linear in |q|.
             sums.iter_mut().for_each(|sum| *sum /= steps);
             channel_activity(cache, layer, sums, activity);
+        };
+        if cache.remote().is_some() {
+            // A device takes one question at a time.
+            let layers = self.magnitudes.iter_mut().zip(activity.chunks_exact_mut(row));
+            layers.enumerate().for_each(each);
+        } else {
+            // Decode waits for this, so the threads that decode do it.
+            let layers = self.magnitudes.par_iter_mut().zip(activity.par_chunks_exact_mut(row));
+            layers.enumerate().for_each(each);
         }
         let middle = cache.spec().window().middle(cache.tokens());
         Live { activity, steps: self.steps, middle }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::checkpoint::{self, CheckpointFolder};
 use super::report::{self, Checked};
 use super::request::LearnRequest;
-use crate::learn::check::{CheckRow, Cost, Verdict};
+use crate::learn::check::{self, CheckRow, Cost, Extent, Verdict};
 use crate::learn::data::Task;
 use crate::learn::train::{Dense, Pool, Stage, TrainState, Trainer, Update, Wanted};
 use crate::mask::files::{MaskFile, Origin};
@@ -107,6 +107,13 @@ pub fn learn(
             count(request.lengths.1)
         )));
     }
+    // What the check cannot make is said before anything is learned: two prompts have both lengths.
+    let extent = Extent {
+        prompts: request.check_prompts.min(2),
+        lengths: request.lengths,
+        seed: request.settings.seed,
+    };
+    check::plan(model, &request.haystack, &request.others, &extent)?;
     let began = Instant::now();
     let (checkpoint, key) = (checkpoint.file(), key(model, request));
     let state = match (&request.start, resume) {

@@ -4,8 +4,9 @@ use super::llama::LLAMA;
 use super::{Architecture, BiasRule, Biases, Defaults, KnownGeometry, Spelling, WindowRule};
 
 /// With the default of transformers for a configuration that does not mention a window.
+/// `layer_types` makes a Ministral of a Mistral, for transformers too.
 pub(super) const WINDOW: WindowRule =
-    WindowRule { unsaid: Some(4096), in_gguf: true, ..WindowRule::EVERYWHERE };
+    WindowRule { kinds: true, unsaid: Some(4096), in_gguf: true, ..WindowRule::EVERYWHERE };
 
 pub(super) const MISTRAL: Architecture = Architecture {
     spelling: Spelling::new("mistral", "mistral"),

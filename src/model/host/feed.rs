@@ -1,9 +1,8 @@
 //! What stands between the second norm of a block and its end: one gated MLP, or experts.
 
-use super::linear::Linear;
+use super::linear::{ForRows, Linear};
 use super::matrix::Matrix;
 use super::routing::{ExpertRows, Routing};
-use super::wide::Wide;
 use crate::Result;
 use crate::model::activation::Activation;
 
@@ -142,13 +141,10 @@ impl Mlp {
         self.down.apply(gated, out);
     }
 
-    /// The weights in f32, for many rows.
-    pub fn wide(&self) -> Result<WideMlp<'_>> {
-        Ok(WideMlp {
-            mlp: self,
-            gate_up: self.gate_up.weight.wide()?,
-            down: self.down.weight.wide()?,
-        })
+    /// Ready for about so many rows of f32 activations.
+    pub fn for_rows(&self, rows: usize) -> Result<MlpForRows<'_>> {
+        let (gate_up, down) = (self.gate_up.for_rows(rows)?, self.down.for_rows(rows)?);
+        Ok(MlpForRows { width: self.width(), gate_up, down })
     }
 
     fn linears(&self) -> [&Linear; 2] {
@@ -164,21 +160,20 @@ impl Mlp {
     }
 }
 
-/// An MLP whose weights were widened once.
-pub struct WideMlp<'a> {
-    mlp: &'a Mlp,
-    gate_up: Wide,
-    down: Wide,
+/// An MLP over f32 activations.
+pub struct MlpForRows<'a> {
+    width: usize,
+    gate_up: ForRows<'a>,
+    down: ForRows<'a>,
 }
 
-impl WideMlp<'_> {
+impl MlpForRows<'_> {
     /// The MLP over `x`, `[rows, hidden]`; with it, gate and up, `[rows, 2 width]`.
     pub fn apply(&self, activation: Activation, x: &[f32]) -> Result<[Vec<f32>; 2]> {
-        let width = self.mlp.width();
-        let gate_up = self.mlp.gate_up.apply_wide(&self.gate_up, x)?;
+        let gate_up = self.gate_up.apply(x)?;
         let mut gated = vec![0.0; gate_up.len() / 2];
-        activation.gate(&gate_up, width, &mut gated);
-        Ok([self.mlp.down.apply_wide(&self.down, &gated)?, gate_up])
+        activation.gate(&gate_up, self.width, &mut gated);
+        Ok([self.down.apply(&gated)?, gate_up])
     }
 }
 
@@ -189,7 +184,7 @@ impl Experts {
     }
 
     /// What is added for many rows, `[rows, hidden]`. Rows are sorted by expert, so that each expert
-    /// is widened once; it gets `piece` rows at a time, and `observe` their gate and up, `[rows,
+    /// is widened at most once; it gets `piece` rows at a time, and `observe` their gate and up, `[rows,
     /// 2 width]`, and their number, expert by expert.
     pub fn apply_wide(
         &self,
@@ -199,14 +194,14 @@ impl Experts {
         observe: &mut dyn FnMut(Vec<f32>, usize) -> Result<()>,
     ) -> Result<(Vec<f32>, Routing)> {
         let hidden = self.router.weight.cols();
-        let routing = self.route(self.router.apply_wide(&self.router.weight.wide()?, x)?);
+        let routing = self.route(self.router.for_rows(x.len() / hidden)?.apply(x)?);
         let mut out = vec![0.0; x.len()];
         for part in &routing.parts {
             let mut own = vec![0.0; part.rows.len() * hidden];
             part.gather(x, hidden, &mut own);
-            let wide = self.each[part.expert].wide()?;
+            let mlp = self.each[part.expert].for_rows(part.rows.len().min(piece))?;
             for (at, rows) in own.chunks(piece.saturating_mul(hidden)).enumerate() {
-                let [added, gate_up] = wide.apply(activation, rows)?;
+                let [added, gate_up] = mlp.apply(activation, rows)?;
                 part.scatter(&added, hidden, at * piece, &mut out);
                 observe(gate_up, rows.len() / hidden)?;
             }

@@ -62,13 +62,13 @@ pub(super) fn project(
     let mut q = Vec::with_capacity(n * q_width);
     let mut k = Vec::with_capacity(n * kv_width);
     let mut v = Vec::with_capacity(n * kv_width);
-    let qkv = layer.qkv.weight.wide()?;
+    let qkv = layer.qkv.for_rows(n.min(chunk))?;
     let mut normed = vec![0.0; chunk.min(n) * config.hidden];
     for (piece, x) in x.chunks(chunk * config.hidden).enumerate() {
         progress(0.3 * (piece * chunk) as f32 / n as f32)?;
         let normed = &mut normed[..x.len()];
         layer.attention.enter(config, x, normed);
-        let projected = layer.qkv.apply_wide(&qkv, normed)?;
+        let projected = qkv.apply(normed)?;
         for (i, row) in projected.chunks_exact(q_width + 2 * kv_width).enumerate() {
             let at = (piece * chunk + i) * half;
             let (cos, sin) = (&cos[at..at + half], &sin[at..at + half]);
@@ -93,16 +93,17 @@ pub(super) fn finish(
     progress: &mut dyn FnMut(f32) -> Result<()>,
 ) -> Result<()> {
     let n = x.len() / config.hidden;
-    let output = layer.output.weight.wide()?;
+    let rows = n.min(chunk);
+    let output = layer.output.for_rows(rows)?;
     let (whole, share) = match &layer.feed {
-        FeedForward::Whole(mlp) => (Some(mlp.wide()?), 0.6),
+        FeedForward::Whole(mlp) => (Some(mlp.for_rows(rows)?), 0.6),
         FeedForward::Experts(_) => (None, 0.1),
     };
     let mut normed = vec![0.0; chunk.min(n) * config.hidden];
     let pieces = x.chunks_mut(chunk * config.hidden).zip(attended.chunks(chunk * config.q_width()));
     for (piece, (x, attended)) in pieces.enumerate() {
         progress(0.4 + share * (piece * chunk) as f32 / n as f32)?;
-        layer.attention.leave(config, &mut layer.output.apply_wide(&output, attended)?, x);
+        layer.attention.leave(config, &mut output.apply(attended)?, x);
         if let Some(mlp) = &whole {
             let normed = &mut normed[..x.len()];
             layer.mlp.enter(config, x, normed);

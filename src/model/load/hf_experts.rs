@@ -35,6 +35,11 @@ pub(super) fn read(
         return Err(fields.wrong(first, &format!("is {other}, and `{second}` is {experts}")));
     }
     let chosen = size(ExpertRule::CHOSEN.hf, usual_chosen, 1..=experts)?;
+    if chosen > experts {
+        let what =
+            format!("is not given, and its default of {chosen} is more than {experts} experts");
+        return Err(fields.wrong(ExpertRule::CHOSEN.hf, &what));
+    }
     let width = match rule.width == architecture.keys.intermediate {
         true => sizes.intermediate,
         false => size(rule.width.hf, usual_width, Config::INTERMEDIATE)?,

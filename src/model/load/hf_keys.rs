@@ -125,12 +125,9 @@ fn own_keys(architecture: &Architecture) -> Vec<&'static str> {
     let mut own: Vec<&str> = architecture.factors.iter().flat_map(FactorKeys::hf).collect();
     own.extend(architecture.experts.iter().flat_map(ExpertRule::hf));
     if let Some(gemma) = &architecture.gemma {
-        own.extend([
-            Gemma::SCALAR,
-            Gemma::SCORE_CAP,
-            Gemma::LOGIT_CAP,
-            architecture.activation_key,
-        ]);
+        own.extend([Gemma::SCALAR, Gemma::LOGIT_CAP, architecture.activation_key]);
+        // transformers reads the cap of Gemma 3's scores and caps nothing.
+        own.extend(gemma.score_cap.map(|_| Gemma::SCORE_CAP));
         own.extend(gemma.local_theta.map(|_| Gemma::LOCAL_THETA));
     }
     if let Some(WindowRule { layers: WindowLayers::AllButEvery(_, key), .. }) = architecture.window

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::fields::{Fields, shown};
 use super::hf_sizes::Sizes;
 use crate::error::shortened;
-use crate::model::arch::Architecture;
+use crate::model::arch::{Architecture, Gemma};
 use crate::model::rope_scaling::{LONGEST, RopeScaling};
 use crate::{Error, Result};
 
@@ -55,7 +55,7 @@ const SLIDING: &str = "sliding_attention";
 /// A section with a section for each kind of layers, as transformers 5 writes it.
 fn of_kinds(
     fields: Fields<'_>,
-    rope: Fields<'_>,
+    (key, rope): (&str, Fields<'_>),
     architecture: &Architecture,
     (sizes, unsaid): (&Sizes, f64),
     warnings: &mut Vec<String>,
@@ -83,12 +83,23 @@ fn of_kinds(
             theta(own, None, (architecture.keys.rope_theta.hf, unsaid))?
         }
     };
-    let mut map = fields.map.clone();
-    map.remove("rope_parameters");
     let full = section(FULL)?.cloned().unwrap_or_default();
-    map.insert("rope_scaling".to_owned(), Value::Object(full));
-    let whole = Fields { map: &map, origin: fields.origin };
-    let found = read(whole, architecture, sizes, warnings)?;
+    let origin = format!("{}: {FULL}", rope.origin);
+    let found = in_section(
+        fields,
+        (&format!("{key}.{FULL}"), Fields { map: &full, origin: &origin }),
+        architecture,
+        sizes,
+        warnings,
+    )?;
+    let beside = fields.number(Gemma::LOCAL_THETA)?.filter(|&beside| beside != local);
+    if let (Some(beside), true) = (beside, rope.value(SLIDING).is_some()) {
+        warnings.push(format!(
+            "{}: `{}` is {beside} and, in the section of the rotation, {local}; the one in `{key}.{SLIDING}` is used",
+            fields.origin,
+            Gemma::LOCAL_THETA
+        ));
+    }
     Ok(HfRope { local_theta: Some(local), ..found })
 }
 
@@ -111,14 +122,31 @@ pub(super) fn read(
     };
     let origin = format!("{}: {key}", fields.origin);
     let rope = Fields { map, origin: &origin };
-    if let (Some(unsaid), true) =
-        (architecture.gemma.and_then(|gemma| gemma.local_theta), map.contains_key(FULL))
-    {
-        return of_kinds(fields, rope, architecture, (sizes, unsaid), warnings);
+    if let Some(unsaid) = architecture.gemma.and_then(|gemma| gemma.local_theta) {
+        if map.contains_key(FULL) {
+            return of_kinds(fields, (key, rope), architecture, (sizes, unsaid), warnings);
+        }
+        if key == "rope_parameters" && !map.values().any(Value::is_object) {
+            let what =
+                format!("has one rotation for all layers, expected `{FULL}` and `{SLIDING}`");
+            return Err(fields.wrong(key, &what));
+        }
     }
     if let Some((layers, _)) = map.iter().find(|(_, value)| value.is_object()) {
         return Err(rope.wrong(&shortened(layers), "sets the rotation of one kind of layers, which is not supported: all layers rotate alike"));
     }
+    in_section(fields, (key, rope), architecture, sizes, warnings)
+}
+
+/// Reads the rotation that one section describes; `key` is what the section is called.
+fn in_section(
+    fields: Fields<'_>,
+    (key, rope): (&str, Fields<'_>),
+    architecture: &Architecture,
+    sizes: &Sizes,
+    warnings: &mut Vec<String>,
+) -> Result<HfRope> {
+    let (theta_key, usual) = (architecture.keys.rope_theta.hf, architecture.defaults.theta);
     let rotated = rotated(fields, Some(rope), architecture, sizes.head_dim)?;
     let theta = theta(fields, Some(rope), (theta_key, usual))?;
     rope.refuse_null("rope_type", "a string")?;
@@ -144,7 +172,8 @@ pub(super) fn read(
         warn_if_two(fields, rope, ORIGINAL, &format!("the one beside `{key}`"), warnings);
     }
     warn_if_two(fields, rope, theta_key, &format!("the one in `{key}`"), warnings);
-    let idle: Vec<String> = map
+    let idle: Vec<String> = rope
+        .map
         .iter()
         .filter(|(name, value)| {
             !value.is_null() && !COMMON.contains(&name.as_str()) && !used.contains(&name.as_str())
@@ -152,11 +181,16 @@ pub(super) fn read(
         .map(|(key, _)| format!("`{}`", shortened(key)))
         .collect();
     if !idle.is_empty() {
-        warnings.push(format!("{origin}: rope scaling `{kind}` does not read {}", idle.join(", ")));
+        warnings.push(format!(
+            "{}: rope scaling `{kind}` does not read {}",
+            rope.origin,
+            idle.join(", ")
+        ));
     }
     if *kind == "yarn" && rope.value("mscale").is_some() != rope.value("mscale_all_dim").is_some() {
         warnings.push(format!(
-            "{origin}: `mscale` and `mscale_all_dim` have an effect only together, and one is missing"
+            "{}: `mscale` and `mscale_all_dim` have an effect only together, and one is missing",
+            rope.origin
         ));
     }
     Ok(HfRope { theta, scaling, rotated, local_theta: None })

@@ -51,6 +51,7 @@ pub(super) fn read(
         fields.refuse_null("max_window_layers", "a count")?;
         first = fields.count("max_window_layers")?.unwrap_or(MAX_WINDOW_LAYERS);
     }
+    let stated_kinds = named.clone().filter(|_| !rule.kinds);
     let named = named.filter(|_| rule.kinds);
     if named.is_some() && slides == Some(true) && window.is_none() {
         let what = format!("has layers of {SLIDING}, but no `{key}` is in use");
@@ -67,7 +68,17 @@ pub(super) fn read(
         }
         _ => 1,
     };
-    let Some(window) = window else { return Ok(()) };
+    let hf = architecture.spelling.hf;
+    let Some(window) = window else {
+        if stated_kinds.is_some() && slides == Some(true) {
+            let what = format!("has layers of {SLIDING}, but no `{key}` is in use");
+            return Err(fields.wrong("layer_types", &what));
+        }
+        return Ok(());
+    };
+    if !fields.map.contains_key(key) {
+        warnings.extend(fields.defaults_hold(hf, &[format!("`{key}` {window}")]));
+    }
     kinds.resize(layers, LayerKind::default());
     for (layer, kind) in kinds.iter_mut().enumerate() {
         let has_window = match (named.as_ref().and_then(|named| named.get(layer)), rule.layers) {
@@ -78,6 +89,11 @@ pub(super) fn read(
             (None, WindowLayers::AllButEvery(..)) => !(layer + 1).is_multiple_of(every),
         };
         kind.window = has_window.then_some(window);
+        let stated = stated_kinds.as_ref().and_then(|kinds| kinds.get(layer));
+        if stated.is_some_and(|stated| (*stated == SLIDING) != has_window) {
+            let what = format!("says otherwise of layer {layer} than `{key}`, which {hf} goes by");
+            return Err(fields.wrong("layer_types", &what));
+        }
     }
     if kinds.iter().all(|kind| *kind == LayerKind::default()) {
         kinds.clear();

@@ -199,7 +199,7 @@ impl Source {
             None => {
                 if let Some(planned) = arch::planned(geometry) {
                     return Err(Error::input(format!(
-                        "{geometry} can be planned with (`kscope plan --model {geometry}`) but not run: kscope does not decode {} with its layers",
+                        "{geometry} can be planned with (`kscope plan --model {geometry}`), but of its shape kscope makes no random weights: give a config.json of {}, if kscope runs it",
                         planned.architecture
                     )));
                 }

@@ -57,6 +57,9 @@ pub enum Action {
     },
     /// The configuration was read again, or why it cannot be.
     Configured(Box<std::result::Result<Look, String>>),
+    /// The terminal answered after the first frame: the look with its background, and whether it
+    /// shows pictures.
+    TerminalTold(Box<Look>, bool),
     /// A theme was read from its file, or why it cannot be.
     Themed(std::result::Result<Palette, String>),
     /// The message just told is about this file.

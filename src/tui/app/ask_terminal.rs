@@ -1,6 +1,6 @@
-//! Questions to the terminal before the first frame: the colour of its background (OSC 11). It has
-//! a short time to answer. An answer that comes later would look like typed keys, which [`Stray`]
-//! takes out.
+//! Questions to the terminal before the first frame: the colour of its background (OSC 11), and
+//! whether it shows pictures. The first frame waits only for terminals that answer at once. An answer
+//! that comes later looks like typed keys: [`LateAnswers`] takes it out of them and reads it.
 
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -13,8 +13,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::tui::app::config::Background;
 use crate::tui::graphics;
 
-/// How long the terminal has to answer.
-const PATIENCE: Duration = Duration::from_millis(50);
+/// How long the first frame waits for the answers. Terminals of this machine need a millisecond or
+/// two; those behind a network answer after it.
+const PATIENCE: Duration = Duration::from_millis(10);
 /// What every terminal answers (its device attributes): it comes after the answers to what is asked
 /// before it, so that nobody waits for a terminal that does not know the other question.
 const ATTRIBUTES: &str = "\u{1b}[c";
@@ -121,52 +122,83 @@ fn share(digits: &str) -> Option<f64> {
     Some(f64::from(u32::from_str_radix(digits, 16).ok()?) / (most - 1.0))
 }
 
-/// Takes an answer that came too late out of the keys. The terminal library knows no such answers,
-/// and reads them as Alt with `]`, letters, and an end.
+/// Takes answers that come too late out of the keys. The terminal library knows no such answers, and
+/// reads them as Alt with `]` or `_`, letters, and an end.
 #[derive(Debug, Default)]
-pub struct Stray {
-    /// Keys that may still be those of an answer; 0 outside one.
-    left: usize,
+pub struct LateAnswers {
+    /// The answer that is being read; empty outside one.
+    text: String,
     /// Answers that may still come.
     waits_for: u8,
 }
 
-impl Stray {
-    /// Waits for an answer.
-    pub fn new(answered: Answered) -> Self {
-        Self { left: 0, waits_for: if answered.in_time { 0 } else { 2 } }
-    }
-
-    /// Whether a key is part of a late answer.
-    pub fn takes(&mut self, key: &KeyEvent) -> bool {
-        let alt = key.modifiers.contains(KeyModifiers::ALT);
-        let ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
-        if self.left == 0 {
-            let begins = alt && matches!(key.code, KeyCode::Char(']' | '_'));
-            if self.waits_for > 0 && begins {
-                (self.left, self.waits_for) = (40, self.waits_for - 1);
-                return true;
-            }
-            return false;
-        }
-        self.left -= 1;
-        match key.code {
-            KeyCode::Char('\\') if alt => self.left = 0,
-            KeyCode::Char('g') if ctrl => self.left = 0,
-            KeyCode::Char(c) if !ctrl && !alt && is_of_answer(c) => {}
-            // Not an answer after all.
-            _ => {
-                self.left = 0;
-                return false;
-            }
-        }
-        true
-    }
+/// What a key is to [`LateAnswers`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LateKey {
+    /// A key like any other.
+    Pressed,
+    /// A part of an answer.
+    Part,
+    /// The end of an answer that says something.
+    Told(Answered),
 }
 
-/// The characters of answers: `11;rgb:1c1c/2020/3030`, `Gi=4193;OK`.
-fn is_of_answer(c: char) -> bool {
-    c.is_ascii_hexdigit() || "rg:/;Gi=OKENV".contains(c)
+impl LateAnswers {
+    /// Most bytes of an answer.
+    const MOST: usize = 64;
+    /// How the answers begin.
+    const BEGINNINGS: [&str; 2] = ["\u{1b}]11;rgb", "\u{1b}_Gi="];
+
+    /// Waits for what has not been answered in time.
+    pub fn new(answered: Answered) -> Self {
+        Self { text: String::new(), waits_for: if answered.in_time { 0 } else { 2 } }
+    }
+
+    /// Takes a key that belongs to a late answer.
+    pub fn take(&mut self, key: &KeyEvent) -> LateKey {
+        let alt = key.modifiers.contains(KeyModifiers::ALT);
+        let ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
+        if self.text.is_empty() {
+            if let KeyCode::Char(begin @ (']' | '_')) = key.code
+                && alt
+                && self.waits_for > 0
+            {
+                self.waits_for -= 1;
+                self.text.extend(['\u{1b}', begin]);
+                return LateKey::Part;
+            }
+            return LateKey::Pressed;
+        }
+        match key.code {
+            KeyCode::Char('\\') if alt => self.end(),
+            KeyCode::Char('g') if ctrl => self.end(),
+            KeyCode::Char(c) if !ctrl && !alt && c.is_ascii() && self.text.len() < Self::MOST => {
+                self.text.push(c);
+                if self.may_be_one() { LateKey::Part } else { self.is_none() }
+            }
+            _ => self.is_none(),
+        }
+    }
+
+    fn may_be_one(&self) -> bool {
+        let text = self.text.as_str();
+        Self::BEGINNINGS.iter().any(|begin| begin.starts_with(text) || text.starts_with(begin))
+    }
+
+    /// Not an answer after all.
+    fn is_none(&mut self) -> LateKey {
+        self.text.clear();
+        LateKey::Pressed
+    }
+
+    fn end(&mut self) -> LateKey {
+        let told =
+            answered(format!("{}\u{1b}\\", std::mem::take(&mut self.text)).as_bytes(), false);
+        match told.background.is_some() || told.graphics {
+            true => LateKey::Told(told),
+            false => LateKey::Part,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -242,8 +274,8 @@ mod tests {
     fn a_late_answer_is_taken_out_and_nothing_else() {
         let late = Answered { background: None, graphics: false, in_time: false };
         let left = |answered, text: &str| -> usize {
-            let mut stray = Stray::new(answered);
-            keys(text).iter().filter(|key| !stray.takes(key)).count()
+            let mut late = LateAnswers::new(answered);
+            keys(text).iter().filter(|key| late.take(key) == LateKey::Pressed).count()
         };
         for answer in [
             "\u{1b}]11;rgb:1c1c/2020/3030\u{1b}\\",
@@ -257,6 +289,28 @@ mod tests {
         }
         assert_eq!(left(late, "r1q"), 3);
         assert!(left(late, "\u{1b}]xq") >= 2, "no answer");
+    }
+
+    #[test]
+    fn a_late_answer_is_heard() {
+        let none = Answered { background: None, graphics: false, in_time: false };
+        let mut late = LateAnswers::new(none);
+        let both = "\u{1b}]11;rgb:ffff/ffff/ffff\u{1b}\\\u{1b}_Gi=4193;OK\u{1b}\\";
+        let told: Vec<LateKey> = keys(both)
+            .iter()
+            .map(|key| late.take(key))
+            .filter(|key| *key != LateKey::Part)
+            .collect();
+        let light = Answered { background: Some(Background::Light), ..none };
+        assert_eq!(
+            told,
+            [LateKey::Told(light), LateKey::Told(Answered { graphics: true, ..none })]
+        );
+        // It does not know pictures: an answer, and nothing in it.
+        let mut late = LateAnswers::new(none);
+        let all: Vec<LateKey> =
+            keys("\u{1b}_Gi=4193;ENOTSUP\u{1b}\\").iter().map(|key| late.take(key)).collect();
+        assert!(all.iter().all(|key| *key == LateKey::Part), "{all:?}");
     }
 
     #[test]

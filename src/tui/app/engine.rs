@@ -87,6 +87,7 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
             state.screens.ab.asked = None;
             state.screens.head.forget();
             outcome::retuned(state, *retuned);
+            recount(state);
         }
         Event::Measured(measured) => match measured.subject {
             Subject::Trial(id) if MaskBench::owns(id) => {
@@ -125,6 +126,7 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
         }
         Event::Rewound(n) => {
             state.run.rewind(n);
+            recount(state);
             state.screens.head.forget();
             (state.screens.ab.cursor, state.screens.ab.asked) = (None, None);
         }
@@ -137,6 +139,7 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
         Event::Resumed => state.phase = Phase::Running,
         Event::Finished(finish) => {
             state.phase = Phase::Finished(finish);
+            steer::loop_ended(state);
             let key = state.keys.key_of(KeyContext::Global, Command::GoOn);
             if let (Finish::EndToken, Some(key), false) = (finish, key, state.replay) {
                 let n = count(state.run.generated());
@@ -156,6 +159,14 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
         }
     }
     Vec::new()
+}
+
+/// The cache's bytes after it was rebuilt or cut: the formula's, until the next token tells them. What
+/// the allocator had is of the cache before.
+fn recount(state: &mut State) {
+    let Some(model) = state.model.as_ref().filter(|_| state.run.cached > 0) else { return };
+    state.run.kv = model.bytes_at(state.run.cached).0;
+    state.run.memory = None;
 }
 
 fn loaded(state: &mut State, info: crate::decode::worker::event::ModelInfo) -> Vec<Effect> {

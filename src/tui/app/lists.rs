@@ -5,8 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::printable::wrapped;
-use crate::tui::app::find::Query;
-use crate::tui::app::palette::{Does, Entry, entries, expected};
+use crate::tui::app::palette::{Does, Entry, entries, why_empty};
 use crate::tui::app::state::{Overlay, State};
 use crate::tui::app::{suffered, text_lines};
 use crate::tui::color::Role;
@@ -71,17 +70,7 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let below = if is_cut && inner.height >= 8 { BELOW } else { 0 };
     let rows = Rect { y: inner.y + 1, height: inner.height.saturating_sub(1 + below), ..inner };
     if entries.is_empty() {
-        let takes = match overlay {
-            Overlay::Palette(_) => expected(state, typed),
-            _ => None,
-        };
-        let text = match overlay {
-            _ if takes.is_some() => takes.as_deref().unwrap_or_default(),
-            Overlay::Find(_) if typed.is_empty() => "which heads?",
-            Overlay::Find(_) if Query::parse(typed).is_none() => "not understood",
-            Overlay::Suffered(_) if typed.is_empty() => suffered::nothing(state),
-            _ => "nothing fits",
-        };
+        let text = why_empty(state, overlay, typed);
         put(buffer, rows, 2, 0, Line::styled(text, state.theme.style(Role::Dim)));
     }
     let selected = list.selected.min(entries.len().saturating_sub(1));

@@ -63,9 +63,13 @@ pub fn bar_row(state: &State, pane: &mut Pane<'_>, label: &str, bytes: CacheByte
 
 fn parts_legend(state: &State, pane: &mut Pane<'_>) {
     let theme = &state.theme;
+    let (k, v) = match pane.area.width {
+        0..37 => ("█ K  ", "▓ V  "),
+        _ => ("█ K middle  ", "▓ V middle  "),
+    };
     pane.line(Line::from(vec![
-        Span::styled("█ K middle  ", theme.style(Role::Keys)),
-        Span::styled("▓ V middle  ", theme.style(Role::Values)),
+        Span::styled(k, theme.style(Role::Keys)),
+        Span::styled(v, theme.style(Role::Values)),
         Span::styled("▒ sink+recent", theme.style(Role::Window)),
     ]));
 }

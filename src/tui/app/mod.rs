@@ -53,6 +53,7 @@ pub mod summary;
 pub mod table;
 pub mod tabs;
 pub mod terminal;
+pub mod terminal_input;
 pub mod text_lines;
 pub mod themes;
 mod timeline;

@@ -258,6 +258,21 @@ pub fn run_in_list(state: &mut State, command: Command) -> Chosen {
     Chosen::NOTHING
 }
 
+/// Why a list has no entry, in a sentence.
+pub fn why_empty(state: &State, overlay: &Overlay, typed: &str) -> String {
+    let takes = match overlay {
+        Overlay::Palette(_) => expected(state, typed),
+        _ => None,
+    };
+    match overlay {
+        _ if takes.is_some() => takes.unwrap_or_default(),
+        Overlay::Find(_) if typed.is_empty() => "which heads?".to_owned(),
+        Overlay::Find(_) if Query::parse(typed).is_none() => format!("`{typed}` is not understood"),
+        Overlay::Suffered(_) if typed.is_empty() => suffered::nothing(state).to_owned(),
+        _ => format!("nothing fits `{typed}`"),
+    }
+}
+
 /// Runs the selected entry and closes the list.
 fn choose(state: &mut State) -> Chosen {
     let entries = entries(state);
@@ -278,12 +293,12 @@ fn choose(state: &mut State) -> Chosen {
     }
     let Some(entry) = chosen else {
         let typed = input.value().to_owned();
-        let takes = expected(state, &typed).filter(|_| matches!(overlay, Overlay::Palette(_)));
-        if takes.is_some() {
+        let sentence = why_empty(state, &overlay, &typed);
+        if matches!(overlay, Overlay::Palette(_)) && expected(state, &typed).is_some() {
             // What was typed stays, to be corrected.
             state.overlay = Some(overlay);
         }
-        state.tell(takes.unwrap_or_else(|| format!("nothing fits `{typed}`")), false);
+        state.tell(sentence, false);
         return Chosen::NOTHING;
     };
     if let Does::Command(context, command) = entry.does

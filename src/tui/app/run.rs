@@ -127,6 +127,11 @@ impl RunView {
         self.ids.truncate(n);
         self.turns.retain(|turn| turn.from < n);
         self.steps.truncate(self.steps_of(n));
+        if self.turns.is_empty() {
+            let prompt = self.started.as_ref().map(|started| started.prompt_tokens);
+            self.cached =
+                self.steps.last().map(|step| step.cached).or(prompt).unwrap_or(self.cached);
+        }
         self.pairs.rewind(n);
         self.head = None;
     }

@@ -6,12 +6,13 @@ mod opened;
 mod playback;
 mod threads;
 
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
-use ratatui::crossterm::event::{Event as TerminalEvent, EventStream};
+use ratatui::crossterm::event::Event as TerminalEvent;
 use tokio::sync::mpsc::Receiver;
 
 use crate::decode::worker::{Engine, Envelope};
@@ -20,7 +21,8 @@ use crate::learn::sensitivity::worker::{Sensed, Sensing};
 use crate::learn::worker::{Learner, Notice};
 use crate::model::Model;
 use crate::tui::app::action::{Action, Effect};
-use crate::tui::app::ask_terminal::Stray;
+use crate::tui::app::ask_terminal::{Answered, LateAnswers, LateKey};
+use crate::tui::app::config::Background;
 use crate::tui::app::folders;
 use crate::tui::app::opening::{LoadingModel, Openers, next_of_loading};
 use crate::tui::app::record::{Player, Recorder};
@@ -28,6 +30,7 @@ use crate::tui::app::settings::Reload;
 use crate::tui::app::signals::{Signal, Signals};
 use crate::tui::app::state::{Dirty, State};
 use crate::tui::app::terminal::TerminalGuard;
+use crate::tui::app::terminal_input::TerminalInput;
 use crate::tui::app::update::update;
 use crate::tui::app::{splits, state_folder};
 use crate::{Error, Result};
@@ -36,11 +39,16 @@ use crate::{Error, Result};
 const FRAMES: usize = 30;
 /// Time between two frames when only statistics have changed.
 const STATISTICS: Duration = Duration::from_millis(100);
+/// A frame that is due this soon after a batch is drawn with it.
+const SLACK: Duration = Duration::from_millis(10);
 /// Longest wait for the last update of a learning when the program ends.
 const LAST_UPDATE: Duration = Duration::from_secs(20);
-/// Engine events are taken in batches at this interval, so that a fast model does not wake the
-/// interface for each token.
+/// Engine events are taken in batches at this interval while the user waits for an answer, so that a
+/// fast model does not wake the interface for each token. Otherwise a batch comes with each frame:
+/// every time that the interface wakes takes a core from decode.
 const BATCH: Duration = Duration::from_millis(20);
+/// How long after an action of the user, or an order to the engine, an answer is waited for.
+const BRISK: Duration = Duration::from_secs(1);
 
 /// Time between two looks at the files of the configuration.
 const POLL: Duration = Duration::from_secs(1);
@@ -82,8 +90,10 @@ pub enum PanicIn {
 pub struct Outside {
     /// Reads the configuration again when it changes.
     pub reload: Option<Reload>,
-    /// Takes a late answer of the terminal out of the keys.
-    pub stray: Stray,
+    /// Takes late answers of the terminal out of the keys.
+    pub late: LateAnswers,
+    /// The background, once the terminal has told it.
+    pub background: Rc<Cell<Option<Background>>>,
 }
 
 /// Runs the interface until it ends.
@@ -115,6 +125,8 @@ pub fn run(
         evaluating: None,
         outside,
         next_poll: Instant::now() + POLL,
+        next_batch: Instant::now(),
+        brisk_until: Instant::now() + BRISK,
         loading: None,
         engine_open: true,
         owed: Vec::new(),
@@ -143,6 +155,10 @@ struct Runner<'a> {
     outside: Outside,
     /// When the files of the configuration are looked at next.
     next_poll: Instant,
+    /// When the next batch of engine events is taken.
+    next_batch: Instant,
+    /// Until when the user waits for an answer.
+    brisk_until: Instant,
     /// Another model that is being loaded.
     loading: Option<LoadingModel>,
     /// Whether the engine still sends events.
@@ -154,10 +170,9 @@ struct Runner<'a> {
 
 impl Runner<'_> {
     async fn serve(&mut self) -> Result<Exit> {
-        let mut input = EventStream::new();
+        let mut input = TerminalInput::start()?;
         let mut signals = Signals::new()?;
         let mut batch = Vec::new();
-        let mut next_batch = Instant::now();
         self.tell(Action::Recalled(folders::recent()));
         if let EventSource::Replay(player) = &self.source {
             let playback = player.playback(self.now_ms());
@@ -170,13 +185,13 @@ impl Runner<'_> {
             }
             let draw_at = self.next_frame();
             let wake_at = self.next_wake();
-            let now = Instant::now();
+            let (now, next_batch) = (Instant::now(), self.next_batch);
             tokio::select! {
                 biased;
                 event = input.next() => match event {
-                    Some(Ok(event)) => self.terminal_event(event),
+                    Some(event) => self.terminal_event(event),
                     // The terminal is gone.
-                    Some(Err(_)) | None => self.exit = Some(Exit::Stopped),
+                    None => self.exit = Some(Exit::Stopped),
                 },
                 signal = signals.next() => match signal {
                     Signal::Stop => self.exit = Some(Exit::Stopped),
@@ -185,7 +200,9 @@ impl Runner<'_> {
                 () = sleep_until(draw_at), if draw_at.is_some_and(|at| at <= now) => self.draw()?,
                 count = engine_events(&mut self.source, &mut batch), if self.engine_open && next_batch <= now => {
                     self.engine_open = count > 0;
-                    next_batch = Instant::now() + BATCH;
+                    let began = Instant::now();
+                    let rest = if began < self.brisk_until { BATCH } else { STATISTICS };
+                    self.next_batch = began + rest;
                     for envelope in batch.drain(..) {
                         self.engine_event(envelope)?;
                     }
@@ -216,6 +233,17 @@ impl Runner<'_> {
                     self.poll_configuration()?;
                 }
             }
+        }
+    }
+
+    /// What a late answer of the terminal changes.
+    fn terminal_told(&mut self, told: Answered) -> Option<Action> {
+        let known = self.outside.background.get();
+        self.outside.background.set(told.background.or(known));
+        match self.outside.reload.as_ref()?.again() {
+            Ok(look) => Some(Action::TerminalTold(Box::new(look), told.graphics)),
+            // The files are told about where they are looked at.
+            Err(_) => None,
         }
     }
 
@@ -253,7 +281,7 @@ impl Runner<'_> {
         };
         match self.state.dirty {
             Dirty::Clean => None,
-            Dirty::Soon => Some(budget.max(last + STATISTICS)),
+            Dirty::Soon => Some(budget.max(last + STATISTICS - SLACK)),
             Dirty::Now => Some(budget),
         }
     }
@@ -307,10 +335,24 @@ impl Runner<'_> {
         Ok(())
     }
 
+    /// An answer of the engine is waited for.
+    fn await_answer(&mut self) {
+        let now = Instant::now();
+        self.brisk_until = now + BRISK;
+        self.next_batch = self.next_batch.min(now + BATCH);
+    }
+
     fn terminal_event(&mut self, event: TerminalEvent) {
+        self.await_answer();
         let action = match event {
-            TerminalEvent::Key(key) if self.outside.stray.takes(&key) => return,
-            TerminalEvent::Key(key) => Action::Key(key),
+            TerminalEvent::Key(key) => match self.outside.late.take(&key) {
+                LateKey::Pressed => Action::Key(key),
+                LateKey::Part => return,
+                LateKey::Told(told) => match self.terminal_told(told) {
+                    Some(action) => action,
+                    None => return,
+                },
+            },
             TerminalEvent::Mouse(mouse) => Action::Mouse(mouse),
             TerminalEvent::Paste(text) => Action::Paste(text),
             TerminalEvent::Resize(width, height) => Action::Resize(width, height),

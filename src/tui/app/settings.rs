@@ -8,8 +8,9 @@ use crate::Result;
 use crate::tui::app::action::Effect;
 use crate::tui::app::keys::KeyTable;
 use crate::tui::app::palette::{Does, Entry};
-use crate::tui::app::state::State;
+use crate::tui::app::state::{Dirty, State};
 use crate::tui::color::Theme;
+use crate::tui::graphics::Graphics;
 
 /// Where the value of an option comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub enum SettingSource {
     Environment,
     /// The terminal, which was asked.
     Terminal,
+    /// The theme in use.
+    Theme,
 }
 
 impl SettingSource {
@@ -35,6 +38,7 @@ impl SettingSource {
             Self::Flag => "flag",
             Self::Environment => "environment",
             Self::Terminal => "terminal",
+            Self::Theme => "theme",
         }
     }
 }
@@ -85,6 +89,11 @@ impl Reload {
         Self { load, seen: first.files.iter().map(|path| (path.clone(), changed(path))).collect() }
     }
 
+    /// What the files say, whether they have changed or not.
+    pub fn again(&self) -> Result<Look> {
+        (self.load)()
+    }
+
     /// What the files say now, if one of them has changed since the last call.
     pub fn poll(&mut self) -> Option<Result<Look>> {
         let is_new = self.seen.iter().any(|(path, seen)| changed(path) != *seen);
@@ -108,13 +117,31 @@ fn changed(path: &PathBuf) -> Option<SystemTime> {
 /// Takes what the files say now. A theme that was chosen here stays until they name another one; it is
 /// read again, because its own file may be what changed.
 pub fn take(state: &mut State, look: std::result::Result<Look, String>) -> Vec<Effect> {
-    let look = match look {
-        Ok(look) => look,
+    match look {
+        Ok(look) => {
+            let effects = use_look(state, look);
+            state.tell("the configuration was read again", false);
+            effects
+        }
         Err(sentence) => {
             state.tell(sentence, true);
-            return Vec::new();
+            Vec::new()
         }
-    };
+    }
+}
+
+/// Takes what the terminal said of itself after the first frame. Nobody chose anything else since, or
+/// that stays.
+pub fn terminal_told(state: &mut State, look: Look, shows_pictures: bool) -> Vec<Effect> {
+    if shows_pictures {
+        // tmux passes no answers on, so none is between.
+        state.graphics = Graphics::Kitty { through_tmux: false };
+    }
+    state.dirty = Dirty::Now;
+    use_look(state, look)
+}
+
+fn use_look(state: &mut State, look: Look) -> Vec<Effect> {
     let named = |settings: &[OptionShown]| {
         settings.iter().find(|one| one.name == "theme").map(|one| one.value.clone())
     };
@@ -127,7 +154,6 @@ pub fn take(state: &mut State, look: std::result::Result<Look, String>) -> Vec<E
     state.keys = look.keys;
     state.terminal_light = look.terminal_light;
     (state.settings, state.themes) = (look.settings, look.themes);
-    state.tell("the configuration was read again", false);
     if stays { vec![Effect::Theme(chosen)] } else { Vec::new() }
 }
 
@@ -235,6 +261,19 @@ mod tests {
         assert_eq!(state.theme.palette.name, "colour-blind");
         assert_eq!(read(&mut state, "dark"), []);
         assert_eq!(state.theme.palette.name, "dark");
+    }
+
+    #[test]
+    fn what_the_terminal_says_late_counts_unless_something_else_was_chosen() {
+        let mut state = session(SMALL, ColorDepth::True);
+        update(&mut state, Action::TerminalTold(Box::new(look("light")), true));
+        assert_eq!(state.theme.palette.name, "light");
+        assert_eq!(state.graphics, Graphics::Kitty { through_tmux: false });
+        assert!(state.toast.is_none(), "nobody asked");
+        update(&mut state, Action::Themed(Ok(Palette::built_in("colour-blind").expect("known"))));
+        update(&mut state, Action::TerminalTold(Box::new(look("light")), false));
+        assert_eq!(state.graphics, Graphics::Kitty { through_tmux: false });
+        assert_eq!(state.theme.palette.name, "colour-blind");
     }
 
     #[test]

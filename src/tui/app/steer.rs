@@ -100,8 +100,23 @@ pub fn tell_loop(state: &mut State) {
             1 => "the text repeats one token".to_owned(),
             period => format!("the text repeats the same {period} tokens"),
         };
-        state
-            .tell(format!("{what}, which makes losses look small: {key} samples from here"), false);
+        let sentence = format!("{what}, which makes losses look small{}", samples(&key));
+        state.tell(sentence, false);
+    }
+}
+
+/// What is said of the key that samples, at the end of a message.
+fn samples(key: &str) -> String {
+    format!(": {key} samples from here")
+}
+
+/// The run is over: no key samples from there on, so the message about the loop promises none.
+pub fn loop_ended(state: &mut State) {
+    let key = state.keys.key_of(KeyContext::Global, Command::GoOn).unwrap_or_default();
+    if let Some(toast) = &mut state.toast
+        && let Some(rest) = toast.sentence.strip_suffix(&samples(&key))
+    {
+        toast.sentence = rest.to_owned();
     }
 }
 

@@ -129,7 +129,10 @@ mod tests {
         assert!(ranked(&state.run).is_empty());
         act(&mut state, Command::Suffered);
         let list = text(&draw(&state));
-        assert!(list.contains("no token is compared under this mask yet"), "{list}");
+        let why = "no token is compared under this mask yet";
+        assert!(list.contains(why), "{list}");
+        act(&mut state, Command::Open);
+        assert!(state.toast.as_ref().is_some_and(|told| told.sentence == why), "{:?}", state.toast);
     }
 
     #[test]

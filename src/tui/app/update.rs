@@ -132,6 +132,9 @@ fn apply(state: &mut State, action: Action) -> Vec<Effect> {
             Vec::new()
         }
         Action::Configured(look) => settings::take(state, *look),
+        Action::TerminalTold(look, shows_pictures) => {
+            settings::terminal_told(state, *look, shows_pictures)
+        }
         Action::Themed(palette) => {
             match palette {
                 Ok(palette) => state.use_palette(palette),

@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 
 use crate::printable::wrapped;
 use crate::tui::color::{Role, Theme};
-use crate::tui::fitting::fitted;
+use crate::tui::fitting::{best, fitted};
 use crate::tui::paint::put;
 
 /// A column of lines, filled from the top, that ignores lines which no longer fit.
@@ -42,12 +42,19 @@ impl<'a> Pane<'a> {
             self.take(1);
         }
         let width = usize::from(self.area.width);
-        let note = fitted(note.to_owned(), width.saturating_sub(text.chars().count() + 2));
+        // Of the note stays at least its first word, whole: whether a figure was measured or computed.
+        let first = note.split([' ', ',']).next().unwrap_or_default().chars().count();
+        let least = if first == 0 { 0 } else { (first + 2).min(width) };
+        let text = fitted(text.to_owned(), width.saturating_sub(least));
+        let room = width.saturating_sub(text.chars().count() + 2);
+        let note = match note.chars().count() > room && first >= room {
+            true => note.chars().take(first).collect(),
+            false => fitted(note.to_owned(), room),
+        };
         let used =
             text.chars().count() + note.chars().count() + if note.is_empty() { 1 } else { 2 };
         let rule = "─".repeat(width.saturating_sub(used));
-        let mut spans =
-            vec![Span::styled(text.to_owned(), self.theme.style(Role::Title)), Span::raw(" ")];
+        let mut spans = vec![Span::styled(text, self.theme.style(Role::Title)), Span::raw(" ")];
         spans.push(Span::styled(rule, self.theme.style(Role::Border)));
         if !note.is_empty() {
             spans.push(Span::raw(" "));
@@ -84,6 +91,12 @@ impl<'a> Pane<'a> {
             Span::styled(label, self.theme.style(Role::Dim)),
             Span::styled(value, self.theme.style(Role::Text)),
         ]));
+    }
+
+    /// A label and the longest of these values that fits.
+    pub fn row_of(&mut self, label: &str, forms: impl IntoIterator<Item = String>) {
+        let value = best(self.room(), forms);
+        self.row(label, value);
     }
 
     /// A label and its value, over as many rows as the value takes.

@@ -28,7 +28,8 @@ pub(super) fn forward(
 ) -> Result<(Vec<f32>, FeedActivations)> {
     match feed {
         FeedForward::Whole(mlp) => {
-            let [added, gate_up] = mlp.wide()?.apply(activation, x)?;
+            let [added, gate_up] =
+                mlp.for_rows(x.len() / mlp.gate_up.weight.cols())?.apply(activation, x)?;
             Ok((added, FeedActivations::Whole(gate_up)))
         }
         FeedForward::Experts(experts) => {

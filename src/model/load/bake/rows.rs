@@ -73,8 +73,11 @@ impl ZeroRows {
                 "a norm over all heads of k changes with every channel that becomes zero",
             );
         }
-        if architecture.gemma.is_some() {
+        if architecture.gemma.is_some() && architecture.norms.heads == HeadNorms::Each {
             return refused("its checkpoints store norms less 1, which kscope does not change");
+        }
+        if architecture.gemma.is_some() {
+            return refused("kscope bakes no model with caps of scores: none was checked");
         }
         if mask.is_full() {
             return Err(Error::input("the mask keeps every channel, so there is nothing to bake"));

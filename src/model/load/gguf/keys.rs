@@ -4,8 +4,8 @@
 use super::Gguf;
 use super::metadata::{Section, Type};
 use crate::error::shortened;
-use crate::model::additions::Additions;
-use crate::model::arch::{Architecture, ExpertRule, FactorKeys, Gemma};
+use crate::model::additions::{Additions, Rotation};
+use crate::model::arch::{Architecture, ExpertRule, FactorKeys, Gemma, WindowLayers, WindowRule};
 use crate::model::config::Config;
 use crate::model::mixture::Mixture;
 use crate::model::rope_scaling::RopeScaling;
@@ -56,6 +56,8 @@ const OWN: &[Key] = &[
     key("rope.scaling.original_context_length", Type::U32),
     key("rope.scaling.type", Type::Text),
     key(EXTRAPOLATION, Type::F32),
+    key(LOCAL_THETA, Type::F32),
+    key(PATTERN, Type::U32),
     key("tensor_data_layout", Type::Text),
     key(VOCABULARY, Type::U32),
     only("attention.causal", Type::Bool, &[1.0]),
@@ -94,6 +96,11 @@ const OWN: &[Key] = &[
 /// Keys whose neutral numbers depend on the rest of the file.
 const EXTRAPOLATION: &str = "rope.scaling.yarn_ext_factor";
 const ATTENTION_SCALE: &str = "attention.scale";
+
+/// Base of the frequencies of layers with a window, in models where they have their own.
+const LOCAL_THETA: &str = "rope.freq_base_swa";
+/// Every how manyth layer has no window.
+const PATTERN: &str = "attention.sliding_window_pattern";
 
 /// Read for a warning alone: the embedding has as many rows as it has.
 const VOCABULARY: &str = "vocab_size";
@@ -204,6 +211,22 @@ pub(super) fn additions(
     let window = own.count(architecture.keys.window.gguf).filter(|&window| window > 0);
     let window = window.filter(|_| architecture.window.is_some_and(|rule| rule.in_gguf));
     let mut additions = architecture.usual_additions(layers, hidden, window);
+    let every = pattern(own, architecture)?;
+    if let (Some(window), Some(every)) = (window, every) {
+        for (at, kind) in additions.kinds.iter_mut().enumerate() {
+            kind.window = (!(at + 1).is_multiple_of(every)).then_some(window);
+            if kind.rotation == Rotation::Local {
+                kind.rotation = Rotation::Usual;
+            }
+        }
+        additions.turn_locally();
+    }
+    if let (Some(_), Some(theta)) = (additions.local_theta, own.number(LOCAL_THETA)) {
+        if theta <= 0.0 {
+            return Err(own.wrong(LOCAL_THETA, &format!("is {theta:?}, expected a number above 0")));
+        }
+        additions.local_theta = Some(theta);
+    }
     if let Some(gemma) = &architecture.gemma {
         let wide = layers == gemma.wide_layers;
         let scalar = if wide { hidden / heads } else { head_dim };
@@ -228,6 +251,19 @@ pub(super) fn additions(
         additions.logit_divisor = factor(keys.logits.gguf)?.unwrap_or(1.0) as f32;
     }
     Ok(additions)
+}
+
+/// Every how manyth layer has no window, where a file says it.
+fn pattern(own: Section<'_>, architecture: &Architecture) -> Result<Option<usize>> {
+    let alternates = |rule: WindowRule| matches!(rule.layers, WindowLayers::AllButEvery(..));
+    match own.count(PATTERN) {
+        None => Ok(None),
+        Some(every) if !architecture.window.is_some_and(alternates) => {
+            Err(own.wrong(PATTERN, &format!("is {every}, and is not supported")))
+        }
+        Some(0) => Err(own.wrong(PATTERN, "must be at least 1, not 0")),
+        every => Ok(every),
+    }
 }
 
 /// The experts of every layer, in a file of an architecture that has them.
@@ -279,6 +315,10 @@ pub(super) fn check(file: &Gguf, config: &Config) -> Result<Vec<String>> {
         refuse_unless(own, ATTENTION_SCALE, |n| {
             n == 0.0 || (n * (config.head_dim as f64).sqrt() - 1.0).abs() < 1e-5
         })?;
+    }
+    if config.additions.local_theta.is_none() {
+        let base = own.number("rope.freq_base");
+        refuse_unless(own, LOCAL_THETA, |n| base == Some(n))?;
     }
     let kind = own.text("rope.scaling.type");
     let usual = if kind == Some("yarn") { 1.0 } else { 0.0 };

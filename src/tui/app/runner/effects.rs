@@ -19,6 +19,7 @@ impl Runner<'_> {
         for effect in effects {
             match effect {
                 Effect::Engine(command) => {
+                    self.await_answer();
                     if let EventSource::Engine(engine, ..) = &self.source
                         && let Err(error) = engine.send(command)
                     {

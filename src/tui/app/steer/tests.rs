@@ -111,6 +111,19 @@ fn a_text_that_loops_is_told_once_and_one_key_samples() {
 }
 
 #[test]
+fn a_run_that_is_over_promises_no_sampling() {
+    let mut state = ready();
+    state.rerun();
+    state.toast = None;
+    say_tokens(&mut state, (0..60).map(|n| 5 + n % 9));
+    let told = |state: &State| state.toast.as_ref().map(|toast| toast.sentence.clone());
+    assert!(told(&state).is_some_and(|sentence| sentence.contains("E samples")));
+    send(&mut state, Event::Finished(Finish::Context));
+    let sentence = told(&state).expect("it still loops");
+    assert!(sentence.contains("the same 9 tokens") && !sentence.contains('E'), "{sentence}");
+}
+
+#[test]
 fn a_text_that_ended_early_goes_on_past_its_end_by_the_same_key() {
     let mut state = ready();
     send(&mut state, Event::Finished(Finish::EndToken));

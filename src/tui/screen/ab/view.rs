@@ -12,6 +12,7 @@ use crate::tui::app::model::ModelView;
 use crate::tui::app::pairs::ComparedSide;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
+use crate::tui::fitting::best;
 use crate::tui::paint::{placeholder, put};
 use crate::tui::screen::ab::update::at;
 use crate::tui::screen::ab::{figures, layout, lost};
@@ -27,7 +28,7 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
         return placeholder(state, area, buffer);
     }
     let areas = layout::ab(state, area);
-    put(buffer, areas.mode, 0, 0, mode_line(state));
+    put(buffer, areas.mode, 0, 0, mode_line(state, areas.mode.width));
     let [left, right] = if state.screens.ab.swapped {
         [ComparedSide::B, ComparedSide::A]
     } else {
@@ -55,25 +56,30 @@ fn solo(state: &State, area: Rect, buffer: &mut Buffer) {
 }
 
 /// How both sides are fed, and from which token on the figures count.
-fn mode_line(state: &State) -> Line<'static> {
+fn mode_line(state: &State, width: u16) -> Line<'static> {
     let theme = &state.theme;
     let (name, about) = match state.feed() {
-        Mode::Forced => ("forced", "both read A's tokens; ‹› B's own choice where it differs"),
-        Mode::Free => ("free", "each reads its own; ‹› where the texts part"),
+        Mode::Forced => (
+            "forced",
+            [
+                "both read A's tokens; ‹› B's own choice where it differs",
+                "both read A's tokens; ‹› B would choose otherwise",
+            ],
+        ),
+        Mode::Free => ("free", ["each reads its own; ‹› where the texts part"; 2]),
     };
-    let mut spans = vec![
+    let how = state.run.started.as_ref().map(|started| match started.sampling.temperature {
+        0.0 => " · greedy".to_owned(),
+        t => format!(" · temperature {t:.1}, seed {}", started.sampling.seed),
+    });
+    let how = how.unwrap_or_default();
+    let room = usize::from(width).saturating_sub(name.len() + 1);
+    let [long, short] = about;
+    let about = best(room, [format!("{long}{how}"), format!("{short}{how}"), short.to_owned()]);
+    Line::from(vec![
         Span::styled(format!("{name} "), theme.style(Role::Accent)),
-        Span::styled(about.to_owned(), theme.style(Role::Dim)),
-    ];
-    if let Some(started) = &state.run.started {
-        let sampling = &started.sampling;
-        let how = match sampling.temperature {
-            0.0 => "greedy".to_owned(),
-            t => format!("temperature {t:.1}, seed {}", sampling.seed),
-        };
-        spans.push(Span::styled(format!(" · {how}"), theme.style(Role::Dim)));
-    }
-    Line::from(spans)
+        Span::styled(about, theme.style(Role::Dim)),
+    ])
 }
 
 /// How the bytes of a plan's middle divide by width.
@@ -95,8 +101,10 @@ fn side(state: &State, model: &ModelView, side: ComparedSide, area: Rect, buffer
         ComparedSide::B => format!("B {}", model.stored(true)),
     };
     let mut facts = Vec::new();
-    if let Some(kv) = pairs.kv(side) {
-        let dense = pairs.kv(ComparedSide::A).unwrap_or(kv);
+    if let Some(told) = pairs.kv(side) {
+        let dense = pairs.kv(ComparedSide::A).unwrap_or(told);
+        // B's cache may have been rebuilt since its last token.
+        let kv = if side == ComparedSide::B { state.run.kv.total() } else { told };
         facts.push(match side {
             ComparedSide::B if kv < dense => {
                 format!(

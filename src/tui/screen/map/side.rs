@@ -6,12 +6,14 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 
 use crate::mask::Width;
+use crate::numbers::count;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::shader::Shader;
 use crate::tui::app::state::State;
 use crate::tui::app::table::Metric;
 use crate::tui::app::{side, widths};
 use crate::tui::color::{Role, STEPS, Shade};
+use crate::tui::fitting::best;
 use crate::tui::paint::put;
 use crate::tui::screen::map::state::Level;
 use crate::tui::widget::Heatmap;
@@ -36,7 +38,14 @@ fn legend(state: &State, _: &ModelView, pane: &mut Pane<'_>) {
     }
     if shader.metric == Metric::Live {
         let (steps, middle) = shader.model.live_from;
-        pane.note(format!("{steps} steps over {middle} middle tokens; grey: not stored"));
+        let (steps, middle) = (count(steps), count(middle));
+        let forms = [
+            format!("{steps} steps over {middle} middle tokens; grey: not stored"),
+            format!("{steps} steps, {middle} middle tokens · grey: not stored"),
+            format!("{steps} steps, {middle} tokens · grey: not stored"),
+            format!("{steps} steps · grey: not stored"),
+        ];
+        pane.note(best(usize::from(pane.area.width), forms));
     }
 }
 

@@ -85,23 +85,38 @@ pub fn render(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         n => format!("{n} threads"),
     };
     pane.title("memory bandwidth", &format!("measured · {threads}"));
-    pane.row("machine", format!("{:.1} GB/s read", machine.gbps));
+    let speed = format!("{:.1} GB/s", machine.gbps);
+    pane.row_of("machine", [format!("{speed} read"), speed]);
     let dense = model.bytes_at(state.run.cached).1.total();
     let Some(now) = reached(&state.run, dense, machine) else { return };
     bar(state, pane, now.share);
-    pane.row("this step", format!("{:.1} GB/s · {:.0} %", now.gbps, 100.0 * now.share));
+    let share = format!("{:.0} %", 100.0 * now.share);
+    pane.row_of("this step", [format!("{:.1} GB/s · {share}", now.gbps), share]);
     let weights = numbers::bytes(machine.weights);
     let kv = numbers::bytes(state.run.kv.total() as u64);
-    let forms = [format!("{weights} weights + {kv} K/V"), format!("{weights} + {kv} K/V")];
-    pane.row("reads", best(pane.room(), forms));
+    let forms = [
+        format!("{weights} weights + {kv} K/V"),
+        format!("{weights} + {kv} K/V"),
+        format!("{weights} + {kv}"),
+        numbers::bytes(machine.weights + state.run.kv.total() as u64),
+    ];
+    pane.row_of("reads", forms);
     if now.share > 1.0 {
-        pane.note("above 100 %: what it reads stays in the processor's caches");
+        pane.note(best(
+            usize::from(pane.area.width),
+            [
+                "above 100 %: what it reads stays in the processor's caches".to_owned(),
+                "above 100 %: read from caches".to_owned(),
+            ],
+        ));
     }
     let ceiling = rate(now.ceiling);
-    let forms = [format!("{ceiling} for these bytes, computed"), format!("{ceiling}, computed")];
-    pane.row("ceiling", best(pane.room(), forms));
+    let forms =
+        [format!("{ceiling} for these bytes, computed"), format!("{ceiling}, computed"), ceiling];
+    pane.row_of("ceiling", forms);
     if model.is_masked() {
-        pane.row("dense", format!("{} at most", rate(now.dense_ceiling)));
+        let dense = rate(now.dense_ceiling);
+        pane.row_of("dense", [format!("{dense} at most"), dense]);
     }
 }
 

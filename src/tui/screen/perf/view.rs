@@ -11,7 +11,6 @@ use crate::tui::app::run::Step;
 use crate::tui::app::state::State;
 use crate::tui::app::{side, strips};
 use crate::tui::color::Role;
-use crate::tui::fitting::best;
 use crate::tui::paint::{placeholder, put};
 use crate::tui::screen::perf::{gauge, layout};
 use crate::tui::widget::pane::Pane;
@@ -38,28 +37,34 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
 fn allocator(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     pane.title("memory", "measured");
     let Some(memory) = state.run.memory else {
-        pane.note("comes with the first decode steps");
+        pane.note("comes with the next decode steps");
         return;
     };
-    pane.row("allocator", format!("{} for the cache", numbers::bytes(memory.kv_allocated)));
+    let allocated = numbers::bytes(memory.kv_allocated);
+    pane.row_of("allocator", [format!("{allocated} for the cache"), allocated]);
     if let Some(formula) = memory.kv_stored {
-        pane.row("formula", format!("{} of elements", numbers::bytes(formula)));
+        let stored = numbers::bytes(formula);
+        pane.row_of("formula", [format!("{stored} of elements"), stored]);
         let over = memory.kv_allocated as f64 / formula.max(1) as f64 - 1.0;
-        pane.row("blocks", format!("{:+.1} % over the formula", over * 100.0));
+        let over = format!("{:+.1} %", over * 100.0);
+        pane.row_of("blocks", [format!("{over} over the formula"), format!("{over} over it")]);
     }
     if let Some(resident) = memory.resident {
-        pane.row("resident", format!("{} process", numbers::bytes(resident)));
+        let resident = numbers::bytes(resident);
+        pane.row_of("resident", [format!("{resident} process"), resident]);
     }
     if let Some(device) = memory.device {
-        pane.row(
-            "GPU",
-            format!("{} of {} in use", numbers::bytes(device.used), numbers::bytes(device.total)),
-        );
+        let (used, all) = (numbers::bytes(device.used), numbers::bytes(device.total));
+        pane.row_of("GPU", [format!("{used} of {all} in use"), used]);
     }
     let weights = numbers::bytes(model.info.weight_bytes);
     let kinds = model.info.dtype.split(" + ").count();
-    let forms = [format!("{weights} {}", model.info.dtype), format!("{weights}, {kinds} types")];
-    pane.row("weights", best(pane.room(), forms));
+    let forms = [
+        format!("{weights} {}", model.info.dtype),
+        format!("{weights}, {kinds} types"),
+        weights.clone(),
+    ];
+    pane.row_of("weights", forms);
 }
 
 /// What the formula gives for longer contexts.
@@ -68,7 +73,8 @@ fn forecast(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     pane.title("KV cache at context", "computed, batch 1");
     let (masked, dense) = model.bytes_at(target);
     let most = model.info.max_context;
-    pane.row("context", format!("{} of {} tokens", count(target), count(most)));
+    let of = format!("{} of {}", count(target), count(most));
+    pane.row_of("context", [format!("{of} tokens"), of, count(target)]);
     bar_row(
         state,
         pane,
@@ -81,22 +87,19 @@ fn forecast(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         saved(state, pane, masked, dense);
         let both = [("K", masked.middle_k, dense.middle_k), ("V", masked.middle_v, dense.middle_v)];
         for (what, now, full) in both {
-            pane.row(
-                &format!("{what} middle"),
-                format!("{} of {}", numbers::bytes(now as u64), numbers::bytes(full as u64)),
-            );
+            let (now, full) = (numbers::bytes(now as u64), numbers::bytes(full as u64));
+            pane.row_of(&format!("{what} middle"), [format!("{now} of {full}"), now]);
         }
         // The bound is that of a mask.
         let bound = model.statistics.attention_speed_bound;
         if let Some(bound) = bound.filter(|_| model.widths.is_none()) {
-            pane.row("bound", format!("attention ≤ {bound:.2}× as fast"));
+            let forms = [format!("attention ≤ {bound:.2}× as fast"), format!("≤ {bound:.2}×")];
+            pane.row_of("bound", forms);
         }
     }
     let window = model.info.window;
-    pane.row(
-        "window",
-        format!("{}+{}, chunk {}", count(window.sink), count(window.recent), count(window.chunk)),
-    );
+    let kept = format!("{}+{}", count(window.sink), count(window.recent));
+    pane.row_of("window", [format!("{kept}, chunk {}", count(window.chunk)), kept]);
 }
 
 /// K and V bytes of a middle token by layer, where there is space: stored of dense.
@@ -138,29 +141,39 @@ fn speed(state: &State, pane: &mut Pane<'_>) {
         let tokens = count(started.prompt_tokens);
         pane.row("prefill", rate(prefill));
         let kept = if started.kept { ", before this run" } else { "" };
-        pane.row("prompt", format!("{tokens} tokens in {:.0} ms{kept}", started.prefill_ms));
-        pane.row("TTFT", format!("{:.1} ms{kept}", started.ttft_ms));
+        let (prefill, ttft) = (started.prefill_ms, format!("{:.1} ms", started.ttft_ms));
+        let forms = [
+            format!("{tokens} tokens in {prefill:.0} ms{kept}"),
+            format!("{tokens} tokens in {prefill:.0} ms"),
+            format!("{tokens} in {prefill:.0} ms"),
+        ];
+        pane.row_of("prompt", forms);
+        pane.row_of("TTFT", [format!("{ttft}{kept}"), ttft]);
         if let Some(model) = state.model.as_ref().filter(|model| !model.info.solo) {
             // It takes no memory besides the dense side.
             let bytes = model.bytes_at(started.prompt_tokens).1.total() as u64;
             let bytes = numbers::bytes(bytes);
-            pane.row(
-                "kept",
-                match pane.room() {
-                    30.. => format!("{bytes} of the dense side, for r"),
-                    _ => format!("{bytes} dense, for r"),
-                },
-            );
+            let forms = [
+                format!("{bytes} of the dense side, for r"),
+                format!("{bytes} dense, for r"),
+                format!("{bytes}, for r"),
+            ];
+            pane.row_of("kept", forms);
         }
     }
     let Some(now) = run.rate() else {
         pane.note("decode figures come with the first steps");
         return;
     };
-    pane.row("decode", format!("{} · {} steps", rate(now), count(run.steps.len())));
-    let tpot =
-        |quantile| run.tpot(quantile).map_or_else(|| "–".to_owned(), |ms| format!("{ms:.2}"));
-    pane.row("TPOT", format!("p50 {} · p99 {} ms", tpot(0.5), tpot(0.99)));
+    pane.row_of("decode", [format!("{} · {} steps", rate(now), count(run.steps.len())), rate(now)]);
+    let tpot = |quantile, digits: usize| {
+        run.tpot(quantile).map_or_else(|| "–".to_owned(), |ms| format!("{ms:.digits$}"))
+    };
+    let forms = [
+        format!("p50 {} · p99 {} ms", tpot(0.5, 2), tpot(0.99, 2)),
+        format!("{} · 99 % {}", tpot(0.5, 1), tpot(0.99, 1)),
+    ];
+    pane.row_of("TPOT", forms);
     step_parts(state, pane);
 }
 
@@ -194,7 +207,11 @@ fn step_parts(state: &State, pane: &mut Pane<'_>) {
             Span::styled(format!(" {name} {share:.0} %  "), theme.style(Role::Dim)),
         ]
     });
-    let each = if pane.area.width < 60 { 2 } else { 4 };
+    let each = match pane.area.width {
+        0..37 => 1,
+        37..60 => 2,
+        _ => 4,
+    };
     for line in legend.chunks(each) {
         pane.line(Line::from(line.concat()));
     }

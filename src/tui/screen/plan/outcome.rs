@@ -33,9 +33,10 @@ fn bar(state: &State, pane: &mut Pane<'_>, label: &str, size: u64, whole: u64, r
 }
 
 /// "15 dense, 27 stored"
-fn pair(dense: usize, stored: usize) -> String {
+fn pair(dense: usize, stored: usize) -> [String; 2] {
     let word = |value| if value == 0 { "none".to_owned() } else { count(value) };
-    format!("{} dense, {} stored", word(dense), word(stored))
+    let (dense, stored) = (word(dense), word(stored));
+    [format!("{dense} dense, {stored} stored"), format!("{dense} → {stored}")]
 }
 
 /// Size, fit and speed.
@@ -49,12 +50,13 @@ pub(super) fn answers(state: &State, report: &CapacityReport, pane: &mut Pane<'_
     }
     pane.title(&format!("fits {}", row.gpu), "computed");
     let word = |fits: bool| if fits { "yes" } else { "no" };
-    pane.row("this", format!("dense {}, stored {}", word(row.fits_dense), word(row.fits)));
-    pane.row("sequences", pair(row.max_batch_dense, row.max_batch));
-    pane.row("context", pair(row.max_ctx_dense, row.max_ctx));
+    let (dense, stored) = (word(row.fits_dense), word(row.fits));
+    pane.row_of("this", [format!("dense {dense}, stored {stored}"), format!("{dense} → {stored}")]);
+    pane.row_of("sequences", pair(row.max_batch_dense, row.max_batch));
+    pane.row_of("context", pair(row.max_ctx_dense, row.max_ctx));
     if let Some(memory) = report.memory.first() {
-        let left = bytes(memory.left().max(0.0) as u64);
-        pane.row("weights", format!("{}, {left} left for K/V", bytes(memory.weights as u64)));
+        let (weights, left) = (bytes(memory.weights as u64), bytes(memory.left().max(0.0) as u64));
+        pane.row_of("weights", [format!("{weights}, {left} left for K/V"), weights]);
     }
     pane.title("decode step", row.label.word());
     let ms = |ms: Option<f64>, unit: &str| {
@@ -69,14 +71,14 @@ pub(super) fn answers(state: &State, report: &CapacityReport, pane: &mut Pane<'_
     let long =
         format!("dense {}, stored {}{gain}", ms(row.step_ms_dense, " ms"), ms(row.step_ms, " ms"));
     let short = format!("{} → {}{gain}", ms(row.step_ms_dense, ""), ms(row.step_ms, " ms"));
-    let text = best(pane.room(), [long, short]);
-    pane.row("a step", text);
+    let shorter = format!("{}→{}", ms(row.step_ms_dense, ""), ms(row.step_ms, " ms"));
+    pane.row_of("a step", [long, short, shorter]);
     if let Some(at) = report.crossover.first() {
         let tokens = |ctx: Option<usize>| ctx.map_or_else(|| "beyond".to_owned(), count);
         let short = format!("{} dense, {} stored", tokens(at.dense), tokens(at.stored));
         let long = format!("{short} tokens: K/V weigh as the weights");
-        let text = best(pane.room(), [long, short]);
-        pane.row("crossover", text);
+        let shorter = format!("{} → {}", tokens(at.dense), tokens(at.stored));
+        pane.row_of("crossover", [long, short, shorter]);
     }
 }
 

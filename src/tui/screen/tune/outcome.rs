@@ -116,7 +116,7 @@ pub fn measured(state: &mut State, generation: u64, measured: Measured) -> Vec<E
             trial.map_or_else(Vec::new, |trial| vec![Effect::Engine(Order::Sweep(vec![trial]))])
         }
         Subject::Trial(id) => {
-            tuning.take_trial(id, generation, measured);
+            tuning.take_trial(id, generation, measured, model);
             Vec::new()
         }
     }

@@ -304,12 +304,16 @@ impl Tuning {
         Some(Trial { id, plan: self.saved.mask.plan.clone(), window: self.saved.window })
     }
 
-    /// Takes the figures of a trial.
-    pub fn take_trial(&mut self, id: u64, generation: u64, measured: Measured) {
+    /// Takes the figures of a trial. Those of the plan in use are the newest that there are of it, so
+    /// that the table and the plot have one figure for it.
+    pub fn take_trial(&mut self, id: u64, generation: u64, measured: Measured, model: &ModelView) {
         if self.saved_trial == Some(id) {
             self.saved_trial = None;
             self.saved.measured = Some((generation, measured));
         } else {
+            if self.sweep.is_of(id, model.plan(), model.info.window) {
+                self.measured = Some((self.applied, generation, measured.clone()));
+            }
             self.sweep.take(id, measured);
         }
     }

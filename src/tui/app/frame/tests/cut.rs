@@ -5,6 +5,7 @@ use crate::model::additions::{LayerKind, Rotation};
 use crate::tui::app::action::Command;
 use crate::tui::app::frame::tests::rooms;
 use crate::tui::app::state::State;
+use crate::tui::app::table::Metric;
 use crate::tui::color::ColorDepth;
 use crate::tui::screen::Screen;
 use crate::tui::screen::map::state::Level;
@@ -39,6 +40,10 @@ fn states(shape: Shape) -> Vec<(String, State)> {
     let mut state = long_names(shape);
     state.screens.map.level = Level::Layer;
     all.push(("Layer".to_owned(), state.clone()));
+    state.metric = Metric::Live;
+    state.model.as_mut().expect("loaded").live_from = (1_460, 123_456);
+    all.push(("Live layer".to_owned(), state.clone()));
+    state.metric = Metric::Mask;
     state.screen = Screen::Head;
     act(&mut state, Command::Open);
     all.push(("Attention".to_owned(), state));

@@ -51,6 +51,8 @@ pub struct Plot {
     pub proposed: Option<PlotPoint>,
     /// The saved mask.
     pub saved: Option<PlotPoint>,
+    /// Whether it covers other tokens than the last figures of the mask in use.
+    pub over_others: bool,
 }
 
 impl Plot {
@@ -58,7 +60,7 @@ impl Plot {
     pub fn of(places: Vec<PlotPoint>) -> Self {
         let spot = |place| Spot { id: 0, kind: PointKind::Own, place };
         let spots = places.into_iter().map(spot).collect();
-        Self { spots, now: None, proposed: None, saved: None }
+        Self { spots, now: None, proposed: None, saved: None, over_others: false }
     }
 
     /// All positions.
@@ -112,11 +114,11 @@ impl Tuning {
         let swept = |plan, window| {
             self.sweep.figures_of(plan, window).filter(|_| !self.sweep.is_stale(generation))
         };
-        let now =
-            swept(model.plan(), model.info.window).or_else(|| match self.figures(generation) {
-                Freshness::Measured(measured) => Some(measured),
-                Freshness::Stale(_) | Freshness::None => None,
-            });
+        let last = match self.figures(generation) {
+            Freshness::Measured(measured) => Some(measured),
+            Freshness::Stale(_) | Freshness::None => None,
+        };
+        let now = swept(model.plan(), model.info.window).or(last);
         // Beside the points of a sweep stands only what covers the tokens of that sweep.
         let reference = self.sweep.measured().next().map(|(_, figures)| figures);
         let reference = reference.filter(|_| !self.sweep.is_stale(generation)).or(now);
@@ -124,6 +126,7 @@ impl Tuning {
             reference.is_none_or(|reference| is_comparable(reference, figures))
         };
         let now = now.filter(fits);
+        let over_others = last.is_some_and(|last| !fits(&last));
         let proposed =
             (!self.is_applied(model)).then(|| bytes(&self.proposal.plan, self.draft.window));
         let of_saved = swept(&self.saved.mask.plan, self.saved.window)
@@ -134,6 +137,7 @@ impl Tuning {
             now: place(bytes(model.plan(), model.info.window), now),
             proposed: proposed.and_then(|bytes| place(bytes, None)),
             saved: place(bytes(&self.saved.mask.plan, self.saved.window), of_saved),
+            over_others,
         }
     }
 }

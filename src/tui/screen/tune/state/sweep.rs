@@ -137,6 +137,12 @@ impl Sweep {
             .map(|(_, measured)| measured)
     }
 
+    /// Whether a trial of it is that of a plan.
+    pub fn is_of(&self, id: u64, plan: &CachePlan, window: Window) -> bool {
+        let mut points = self.points.iter();
+        points.any(|point| point.id == id && point.plan == *plan && point.draft.window == window)
+    }
+
     /// Takes a measurement. Numbers of another sweep are unknown and ignored.
     pub fn take(&mut self, id: u64, measured: Measured) {
         if let Some(point) = self.points.iter_mut().find(|point| point.id == id) {

@@ -273,3 +273,25 @@ fn a_plan_in_use_as_it_is_keeps_its_widths_when_channels_or_the_window_change() 
     let dropped = &retune(&effects).mask.plan;
     assert_eq!((dropped.v(1, 0), dropped.mask().kept_count(1, 0)), (Width::Zero, 0));
 }
+
+#[test]
+fn the_bytes_are_those_of_the_plan_in_use_before_its_first_token() {
+    let mut state = ready();
+    send(&mut state, Event::Finished(crate::decode::session::Finish::MaxNew));
+    let before = (state.run.kv, state.run.memory.is_some());
+    let effects = press(&mut state, '{');
+    answer(&mut state, &effects);
+    let model = state.model.as_ref().expect("loaded");
+    assert_eq!(state.run.kv, model.bytes_at(state.run.cached).0);
+    assert!(state.run.kv.total() < before.0.total(), "fewer channels");
+    assert!(
+        before.1 && state.run.memory.is_none(),
+        "the allocator's figure is of the cache before"
+    );
+    // Going back cuts the cache too.
+    let cached = state.run.cached;
+    send(&mut state, Event::Rewound(3));
+    let model = state.model.as_ref().expect("loaded");
+    assert!(state.run.cached < cached);
+    assert_eq!(state.run.kv, model.bytes_at(state.run.cached).0);
+}

@@ -101,6 +101,40 @@ fn the_saved_mask_is_compared_only_over_the_same_tokens() {
 }
 
 #[test]
+fn the_table_and_the_plot_have_one_figure_for_the_mask_in_use() {
+    let mut state = ready();
+    state.size = (120, 40);
+    let over = |subject, kld: f64, over: u32| {
+        let Event::Measured(mut figures) = measured(subject, kld, 0) else { unreachable!() };
+        figures.over = over;
+        Event::Measured(figures)
+    };
+    let in_use = |state: &State| {
+        let model = state.model.as_ref().expect("loaded");
+        let plot = tuning(state).plot(model, state.target_context, state.run.generation);
+        let Freshness::Measured(figures) = tuning(state).figures(state.run.generation) else {
+            panic!("measured")
+        };
+        (figures.divergence.kld.mean, plot.now.and_then(|now| now.y), plot.over_others)
+    };
+    send(&mut state, over(Subject::Now(0), 0.0403, 7));
+    assert_eq!(in_use(&state), (0.0403, Some(0.0403), false));
+    // The text has grown when the sweep begins: what it finds is newer.
+    let sent = trials(&press(&mut state, 's'));
+    send(&mut state, over(Subject::Trial(sent[3].id), 0.5, 9));
+    let told = "over the sweep's tokens";
+    assert_eq!(in_use(&state), (0.0403, None, true));
+    assert!(text(&draw(&state)).contains(told));
+    send(&mut state, over(Subject::Trial(sent[20].id), 0.0062, 9));
+    assert_eq!(in_use(&state), (0.0062, Some(0.0062), false));
+    assert!(!text(&draw(&state)).contains(told));
+    // Measured again, the table is ahead, and the plot says so.
+    send(&mut state, over(Subject::Now(0), 0.0125, 11));
+    assert_eq!(in_use(&state), (0.0125, Some(0.0062), true));
+    assert!(text(&draw(&state)).contains(told));
+}
+
+#[test]
 fn a_new_run_ends_the_sweep_and_its_points_are_of_an_earlier_one() {
     let mut state = ready();
     let sent = trials(&press(&mut state, 's'));
@@ -193,12 +227,11 @@ fn the_masks_and_the_points_are_exported_as_a_table() {
     let bytes =
         crate::mask::bytes::pruned(&state.model.as_ref().unwrap().mask, Window::default(), 8192, 2)
             .total();
+    // The point is the mask in use, measured: all rows of it have its figures.
+    let figures = ",64,0.25,0.03125,0.984375,";
     assert!(
-        lines[1].starts_with("now,0.5,8,") && lines[1].ends_with(&format!(",8192,{bytes},,,,,")),
+        lines[1].starts_with("now,0.5,8,") && lines[1].contains(&format!(",8192,{bytes}{figures}")),
         "{csv}"
     );
-    assert!(
-        lines[4].starts_with("point,0.5,8,") && lines[4].contains(",64,0.25,0.03125,0.984375,"),
-        "{csv}"
-    );
+    assert!(lines[4].starts_with("point,0.5,8,") && lines[4].contains(figures), "{csv}");
 }

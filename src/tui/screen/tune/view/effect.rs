@@ -300,7 +300,7 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
                 "saved: not measured on these tokens · Enter measures both".to_owned()
             }
             None if other => "saved: not measured on these tokens · pause, then Enter".to_owned(),
-            _ => format!("dense side: TPOT p50 {:.2} ms · {stored} stored now", figures.a_ms.p50),
+            _ => format!("dense side: TPOT p50 {:.2} ms · {stored} after them", figures.a_ms.p50),
         });
     }
 }

@@ -228,6 +228,8 @@ fn readout(state: &State, tuning: &Tuning, plot: &Plot, width: u16) -> Line<'sta
     let is_drawn = |place: Option<PlotPoint>| place.is_some_and(|place| place.y.is_some());
     let has = |kind: fn(PointKind) -> bool| plot.spots.iter().any(|spot| kind(spot.kind));
     let signs = [
+        // The table beside it is over the newest ones.
+        (plot.over_others, "over the sweep's tokens: ", Role::Dim),
         (is_drawn(plot.now), "● now ", Role::Good),
         (!is_drawn(plot.now), "now: not measured ", Role::Dim),
         (plot.proposed.is_some(), "set: not measured ", Role::Dim),
