@@ -456,7 +456,7 @@ const OPENS_FILES: &[&str] = &[
     "src/machine/limits.rs",
     "src/bench/tui.rs",
     "src/cli/mask/kvpress/write.rs",
-    "src/eval/run/stream.rs",
+    "src/json_lines.rs",
     "src/learn/run/checkpoint.rs",
     "src/mask/files/save.rs",
     "src/model/fetch/client.rs",

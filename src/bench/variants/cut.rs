@@ -161,7 +161,9 @@ mod tests {
         let mut draw = |n: usize| -> Vec<f32> {
             (0..n).map(|_| 1e-6 * (1 + random.below(1 << 16)) as f32).collect()
         };
-        let (k, v) = (draw(4 * SHAPE.entries()), draw(4 * SHAPE.heads()));
+        let (k, mut v) = (draw(4 * SHAPE.entries()), draw(4 * SHAPE.heads()));
+        // A head's V is as dear as many channels of its K.
+        v.iter_mut().for_each(|damage| *damage *= 40.0);
         Sensitivity::new(SHAPE, k, v).unwrap()
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use super::cut;
-use super::variant::{LearnVariant, Start};
+use super::variant::{LearnFrom, LearnVariant};
 use crate::learn::data::{Haystack, Question};
 use crate::learn::engine::Sample;
 use crate::learn::run::VALIDATION;
@@ -73,16 +73,16 @@ impl<'a> Maker<'a> {
             return self.in_rounds(variant, targets, say);
         }
         let given = match &start {
-            Start::Nothing => None,
-            Start::Gradient => {
+            LearnFrom::Nothing => None,
+            LearnFrom::Gradient => {
                 let sensitivity = self.sensitivity(variant, say)?;
                 if !variant.learns() {
                     return self.of_sensitivity(variant, &sensitivity, targets);
                 }
                 Some(sensitivity.pruning()?)
             }
-            Start::Rule(rule) => Some(self.of_rule(*rule, variant, say)?),
-            Start::File(path) => {
+            LearnFrom::Rule(rule) => Some(self.of_rule(*rule, variant, say)?),
+            LearnFrom::File(path) => {
                 let name = path.display().to_string();
                 let contents = files::read(path, &Split::default())?;
                 let geometry = self.model.config().geometry();
@@ -168,7 +168,7 @@ impl<'a> Maker<'a> {
             })?;
             let settings = variant.settings(sparsity, self.window, self.seed);
             let start = match (given, variant.start()) {
-                (Some(importance), Start::File(_)) => Some(importance.clone()),
+                (Some(importance), LearnFrom::File(_)) => Some(importance.clone()),
                 (Some(importance), _) => Some(factors_of(importance, sparsity)?),
                 (None, _) => None,
             };

@@ -15,7 +15,7 @@ use super::file::{VariantFile, slug};
 use super::make::{KnownTarget, MadeMask, Maker};
 use super::results::{DENSE, GivenAnswers, MadeLine, VariantHeader, VariantLine, VariantResults};
 use super::table::{self, VariantReport};
-use super::variant::{LearnVariant, Start, VariantTarget};
+use super::variant::{LearnFrom, LearnVariant, VariantTarget};
 use crate::cache::CacheSpec;
 use crate::element::Dtype;
 use crate::learn::check::{self, Losses};
@@ -41,7 +41,7 @@ pub struct VariantProgress {
 const AT_ONCE: usize = 24;
 
 /// Gets the progress, and may cancel.
-pub type Progress<'a> = &'a mut dyn FnMut(&VariantProgress) -> Result<()>;
+pub type OnVariant<'a> = &'a mut dyn FnMut(&VariantProgress) -> Result<()>;
 
 /// Does what the results in `folder` lack, and makes the table.
 ///
@@ -51,7 +51,7 @@ pub fn run(
     model: &Arc<Model>,
     file: &VariantFile,
     folder: &Path,
-    progress: Progress<'_>,
+    progress: OnVariant<'_>,
 ) -> Result<VariantReport> {
     let began = Instant::now();
     let (haystack, names) = texts(model, file)?;
@@ -95,7 +95,7 @@ struct Run<'a, 'p> {
     items: Vec<CheckItem>,
     units: usize,
     done: usize,
-    progress: Progress<'p>,
+    progress: OnVariant<'p>,
 }
 
 impl Run<'_, '_> {
@@ -365,7 +365,7 @@ fn known_targets(model: &Model, file: &VariantFile) -> Result<Vec<KnownTarget>> 
 /// Sha256 of the importance file that a variant starts from; refuses one that is not there before
 /// anything is computed.
 fn file_sha(model: &Model, variant: &LearnVariant) -> Result<Option<String>> {
-    let Start::File(path) = variant.start() else { return Ok(None) };
+    let LearnFrom::File(path) = variant.start() else { return Ok(None) };
     let name = path.display().to_string();
     let contents = files::read(&path, &Split::default()).map_err(|error| {
         Error::input(format!(

@@ -130,7 +130,7 @@ impl Default for LearnVariant {
 
 /// Where a variant begins.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Start {
+pub(super) enum LearnFrom {
     /// Every factor is 1.
     Nothing,
     /// The sensitivity: as a rule or, with the damage of dropped heads, as it is.
@@ -163,14 +163,14 @@ const LEARNED: [&str; 11] = [
 ];
 
 impl LearnVariant {
-    pub(super) fn start(&self) -> Start {
+    pub(super) fn start(&self) -> LearnFrom {
         match self.start.as_str() {
-            "none" => Start::Nothing,
-            SENSITIVITY => Start::Gradient,
+            "none" => LearnFrom::Nothing,
+            SENSITIVITY => LearnFrom::Gradient,
             name => match Rule::named(name) {
-                Some(rule) if rule.needs == Needs::Gradient => Start::Gradient,
-                Some(rule) => Start::Rule(rule),
-                None => Start::File(PathBuf::from(name)),
+                Some(rule) if rule.needs == Needs::Gradient => LearnFrom::Gradient,
+                Some(rule) => LearnFrom::Rule(rule),
+                None => LearnFrom::File(PathBuf::from(name)),
             },
         }
     }
@@ -179,7 +179,7 @@ impl LearnVariant {
     fn updates(&self, sparsity: f64) -> (usize, usize) {
         let usual = Settings::for_sparsity(sparsity);
         match self.start() {
-            Start::Nothing => {
+            LearnFrom::Nothing => {
                 (self.steps.unwrap_or(usual.steps), self.mask_steps.unwrap_or(usual.mask_steps))
             }
             _ => (self.steps.unwrap_or(0), self.mask_steps.unwrap_or(0)),
@@ -206,7 +206,7 @@ impl LearnVariant {
             return Err(Error::input("a variant has no name: expected `name = \"...\"`"));
         }
         let start = self.start();
-        if let Start::Rule(rule) = start
+        if let LearnFrom::Rule(rule) = start
             && rule.needs == Needs::File
         {
             return Err(wrong(format!(
@@ -215,14 +215,14 @@ impl LearnVariant {
             )));
         }
         let measures = match start {
-            Start::Gradient => true,
-            Start::Rule(rule) => rule.needs == Needs::Text,
+            LearnFrom::Gradient => true,
+            LearnFrom::Rule(rule) => rule.needs == Needs::Text,
             _ => false,
         };
         let idle = |keys: &[&'static str]| keys.iter().copied().find(|key| given.contains(key));
         let misplaced = [
             (measures, &MEASURED[..], "no text is looked at to start with"),
-            (start == Start::Gradient, &OF_GRADIENT, "the start is no sensitivity"),
+            (start == LearnFrom::Gradient, &OF_GRADIENT, "the start is no sensitivity"),
             (self.learns(), &LEARNED, "nothing is learned"),
         ];
         for (applies, keys, why) in misplaced {
@@ -230,7 +230,7 @@ impl LearnVariant {
                 return Err(wrong(format!("`{key}` means nothing where {why}")));
             }
         }
-        if start == Start::Nothing && self.steps == Some(0) {
+        if start == LearnFrom::Nothing && self.steps == Some(0) {
             return Err(wrong(
                 "stage 1 has at least 1 update where nothing is given to start with".to_owned(),
             ));
@@ -238,7 +238,7 @@ impl LearnVariant {
         if self.rounds > 0 && self.learns() {
             return Err(wrong("`rounds` gives masks and no importance to learn from".to_owned()));
         }
-        if self.cut() == VariantCut::Damage && (start != Start::Gradient || self.learns()) {
+        if self.cut() == VariantCut::Damage && (start != LearnFrom::Gradient || self.learns()) {
             return Err(wrong(
                 "`cut = \"damage\"` needs a sensitivity that nothing is learned from".to_owned(),
             ));
