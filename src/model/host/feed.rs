@@ -185,21 +185,24 @@ impl Experts {
 
     /// What is added for many rows, `[rows, hidden]`. Rows are sorted by expert, so that each expert
     /// is widened at most once; it gets `piece` rows at a time, and `observe` their gate and up, `[rows,
-    /// 2 width]`, and their number, expert by expert.
+    /// 2 width]`, and their number, expert by expert. Without `piece` it gets all rows and is widened
+    /// however few they are, as learning does, whose way back needs it widened.
     pub fn apply_wide(
         &self,
         activation: Activation,
         x: &[f32],
-        piece: usize,
+        piece: Option<usize>,
         observe: &mut dyn FnMut(Vec<f32>, usize) -> Result<()>,
     ) -> Result<(Vec<f32>, Routing)> {
         let hidden = self.router.weight.cols();
-        let routing = self.route(self.router.for_rows(x.len() / hidden)?.apply(x)?);
+        let about = |rows: usize| piece.map_or(usize::MAX, |piece| rows.min(piece));
+        let routing = self.route(self.router.for_rows(about(x.len() / hidden))?.apply(x)?);
+        let piece = piece.unwrap_or(usize::MAX);
         let mut out = vec![0.0; x.len()];
         for part in &routing.parts {
             let mut own = vec![0.0; part.rows.len() * hidden];
             part.gather(x, hidden, &mut own);
-            let mlp = self.each[part.expert].for_rows(part.rows.len().min(piece))?;
+            let mlp = self.each[part.expert].for_rows(about(part.rows.len()))?;
             for (at, rows) in own.chunks(piece.saturating_mul(hidden)).enumerate() {
                 let [added, gate_up] = mlp.apply(activation, rows)?;
                 part.scatter(&added, hidden, at * piece, &mut out);
@@ -274,7 +277,7 @@ mod tests {
         assert_eq!(together, alone);
         assert!(together.iter().all(|x| x.is_finite()));
         let FeedForward::Experts(experts) = &feed else { panic!() };
-        for piece in [1, 3, usize::MAX] {
+        for piece in [Some(1), Some(3), None] {
             let mut rows = 0;
             let (wide, routing) = experts
                 .apply_wide(Activation::Silu, &x, piece, &mut |gate_up, count| {

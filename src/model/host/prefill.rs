@@ -117,7 +117,7 @@ pub(super) fn finish(
         layer.mlp.enter(config, x, &mut normed);
         let (mut done, all) = (0, n * experts.chosen);
         let (mut delta, _) =
-            experts.apply_wide(config.activation(), &normed, chunk, &mut |_, rows| {
+            experts.apply_wide(config.activation(), &normed, Some(chunk), &mut |_, rows| {
                 done += rows;
                 progress(0.5 + 0.5 * done as f32 / all as f32)
             })?;

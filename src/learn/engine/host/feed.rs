@@ -28,17 +28,15 @@ pub(super) fn forward(
 ) -> Result<(Vec<f32>, FeedActivations)> {
     match feed {
         FeedForward::Whole(mlp) => {
-            let [added, gate_up] =
-                mlp.for_rows(x.len() / mlp.gate_up.weight.cols())?.apply(activation, x)?;
+            let [added, gate_up] = mlp.for_rows(usize::MAX)?.apply(activation, x)?;
             Ok((added, FeedActivations::Whole(gate_up)))
         }
         FeedForward::Experts(experts) => {
             let mut gate_ups = Vec::new();
-            let (added, routing) =
-                experts.apply_wide(activation, x, usize::MAX, &mut |gate_up, _| {
-                    gate_ups.push(gate_up);
-                    Ok(())
-                })?;
+            let (added, routing) = experts.apply_wide(activation, x, None, &mut |gate_up, _| {
+                gate_ups.push(gate_up);
+                Ok(())
+            })?;
             Ok((added, FeedActivations::Experts(routing, gate_ups)))
         }
     }

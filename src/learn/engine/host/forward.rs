@@ -95,7 +95,7 @@ pub(super) fn run(
 
 /// `x W^T + b`, with the weights converted to f32 for this product only.
 fn apply(linear: &Linear, x: &[f32]) -> Result<Vec<f32>> {
-    linear.for_rows(x.len() / linear.weight.cols())?.apply(x)
+    linear.for_rows(usize::MAX)?.apply(x)
 }
 
 /// Rotated q and k, and v, of every row; and q and k before their norms, in models that have them.
