@@ -59,9 +59,9 @@ pub struct EvalOrder {
 }
 
 impl EvalOrder {
-    /// The command that would do the same. Masks are named, not given: on the screen they may be in
-    /// no file.
-    fn command(&self) -> String {
+    /// The command that would do the same over these texts. Masks are named, not given: on the screen
+    /// they may be in no file.
+    fn command(&self, texts: &[String]) -> String {
         let name = |value: Option<PossibleValue>| {
             value.map_or_else(String::new, |value| value.get_name().to_owned())
         };
@@ -83,8 +83,8 @@ impl EvalOrder {
             self.window.recent,
             self.window.chunk
         ));
-        if !self.texts.is_empty() {
-            words.push_str(&format!(" --text {}", self.texts.join(" ")));
+        if !texts.is_empty() {
+            words.push_str(&format!(" --text {}", texts.join(" ")));
         }
         let masks: Vec<&str> = self.masks.iter().map(|(name, _)| name.as_str()).collect();
         format!("{words} (from the Eval screen, with {} as set there)", masks.join(" and "))
@@ -328,8 +328,10 @@ fn prepared(model: &Arc<Model>, order: &EvalOrder) -> Result<(EvalPlan, RunHeade
         }
     }
     let texts = (has(Suite::Recall).then_some(haystack), sources);
-    let header =
-        RunHeader { does_not_fit, ..RunHeader::of(&plan, &order.ctx, order.command(), texts) };
+    let header = RunHeader {
+        does_not_fit,
+        ..RunHeader::of(&plan, &order.ctx, order.command(&asked), texts)
+    };
     if header.jobs == 0 {
         let why = header.does_not_fit.join("; ");
         return Err(Error::input(format!("nothing can be evaluated: {why}")));

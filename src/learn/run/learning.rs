@@ -107,9 +107,9 @@ pub fn learn(
             count(request.lengths.1)
         )));
     }
-    // What the check cannot make is said before anything is learned: two prompts have both lengths.
+    // What the check cannot make is said before anything is learned. Every prompt differs in length.
     let extent = Extent {
-        prompts: request.check_prompts.min(2),
+        prompts: request.check_prompts,
         lengths: request.lengths,
         seed: request.settings.seed,
     };

@@ -31,7 +31,7 @@ pub fn channel(state: &State) -> Option<String> {
             model.plan().v(layer, head)
         ),
         _ => format!(
-            "{place}, is {}, one of {kept} of {dim} channels that the head keeps of middle tokens.",
+            "{place}, is {}; of middle tokens the head keeps {kept} of {dim} channels.",
             model.stored_as(layer, head, channel)
         ),
     };
