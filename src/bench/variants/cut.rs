@@ -181,8 +181,9 @@ mod tests {
             let tight = by_sensitivity(&sensitivity(2), &variant, 0.6, Some(&wide)).unwrap();
             for (mask, wanted) in [(&wide, 0.8), (&tight, 0.6)] {
                 let share = share(mask);
-                // A head's V and a step of its K are 1/24 + 1/192 of the bytes.
-                assert!(share <= wanted + 1e-6 && share > wanted - 0.05, "{cut:?}: {share}");
+                // A choice by damage is never further off than one of the twelve heads.
+                let head = 1.0 / SHAPE.heads() as f64;
+                assert!(share <= wanted + 1e-6 && share > wanted - head, "{cut:?}: {share}");
             }
             let outside =
                 tight.bits().iter().zip(wide.bits()).filter(|(own, wide)| **own && !**wide);
