@@ -24,10 +24,10 @@ pub struct ModelArgs {
     #[arg(long, value_name = "GEOMETRY", conflicts_with = "model")]
     pub random_weights: Option<String>,
     /// With --random-weights: at most this many layers
-    #[arg(long, value_name = "N", requires = "random_weights", value_parser = values::number)]
+    #[arg(long, value_name = "N", value_parser = values::number)]
     pub layers: Option<usize>,
     /// With --random-weights: matrices of this quantised type, such as q4_k, instead of f16
-    #[arg(long, value_name = "TYPE", requires = "random_weights", value_parser = values::quant_kind)]
+    #[arg(long, value_name = "TYPE", value_parser = values::quant_kind)]
     pub weights: Option<QuantKind>,
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
@@ -47,7 +47,6 @@ impl ModelArgs {
         match &self.random_weights {
             Some(geometry) => Source::random_of(geometry, self.layers, 0, self.weights),
             None => {
-                // clap asks for no `requires` where a conflicting argument is given.
                 random_only("--layers", self.layers.is_some())?;
                 random_only("--weights", self.weights.is_some())?;
                 Source::resolve(&self.model)
@@ -102,7 +101,8 @@ impl ModelArgs {
     }
 }
 
-/// Refuses an option that changes random weights alone where there are none.
+/// Refuses an option that changes random weights alone where there are none: clap's `requires` asks
+/// for nothing where `--model`, which conflicts, is given.
 pub fn random_only(option: &str, is_given: bool) -> Result<()> {
     match is_given {
         false => Ok(()),

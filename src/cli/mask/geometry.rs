@@ -31,18 +31,18 @@ pub(super) struct ModelShapeArgs {
     #[arg(long, value_name = "GEOMETRY", conflicts_with = "model")]
     random_weights: Option<String>,
     /// With --random-weights: at most this many layers
-    #[arg(long, value_name = "N", requires = "random_weights", value_parser = values::number)]
+    #[arg(long, value_name = "N", value_parser = values::number)]
     layers: Option<usize>,
 }
 
 impl ModelShapeArgs {
     /// The name and the sizes, where a model is named.
     pub(super) fn geometry(&self) -> Result<Option<NamedGeometry>> {
+        if self.random_weights.is_none() {
+            random_only("--layers", self.layers.is_some())?;
+        }
         match (&self.model, &self.random_weights) {
-            (Some(spec), _) => {
-                random_only("--layers", self.layers.is_some())?;
-                model_geometry(spec).map(Some)
-            }
+            (Some(spec), _) => model_geometry(spec).map(Some),
             (None, Some(shape)) => {
                 let opened = Opened::open(&Source::random(shape, self.layers, 0)?)?;
                 let model = ServedModel::of_config(&opened.name, &opened.config, "its own files");

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::checkpoint::{self, CheckpointFolder};
 use super::report::{self, Checked};
 use super::request::LearnRequest;
-use crate::learn::check::{self, CheckRow, Cost, Extent, Verdict};
+use crate::learn::check::{CheckRow, Cost, Verdict};
 use crate::learn::data::Task;
 use crate::learn::train::{Dense, Pool, Stage, TrainState, Trainer, Update, Wanted};
 use crate::mask::files::{MaskFile, Origin};
@@ -107,13 +107,11 @@ pub fn learn(
             count(request.lengths.1)
         )));
     }
-    // What the check cannot make is said before anything is learned. Every prompt differs in length.
-    let extent = Extent {
-        prompts: request.check_prompts,
-        lengths: request.lengths,
-        seed: request.settings.seed,
+    // What the check cannot make is said before anything is learned.
+    let plan = match request.check_prompts {
+        0 => None,
+        _ => Some(report::plan(model, request)?),
     };
-    check::plan(model, &request.haystack, &request.others, &extent)?;
     let began = Instant::now();
     let (checkpoint, key) = (checkpoint.file(), key(model, request));
     let state = match (&request.start, resume) {
@@ -135,9 +133,9 @@ pub fn learn(
     let importance = Importance::new(model.config().mask_shape(), state.alpha.clone())?;
     let mask = select(&importance, &request.settings.options())?;
     let learned_seconds = began.elapsed().as_secs_f64();
-    let checked = match request.check_prompts {
-        0 => Checked::default(),
-        _ => report::checked(model, request, &mask, report)?,
+    let checked = match plan {
+        None => Checked::default(),
+        Some(plan) => report::checked(model, request, &mask, plan, report)?,
     };
     let verdict = (!checked.rows.is_empty()).then(|| report::judge(&checked, &request.thresholds));
     let recipe = report::recipe(model, request, &state, &mask, &checked, verdict.as_ref());

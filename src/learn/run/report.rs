@@ -32,15 +32,23 @@ pub(super) struct Checked {
     pub own_texts: usize,
 }
 
-/// Runs the held-out check.
+/// What the held-out check is made on, and how many of its texts are of the kind trained on.
+pub(super) fn plan(model: &Model, request: &LearnRequest) -> Result<(CheckPlan, usize)> {
+    let (prompts, lengths) = (request.check_prompts, request.lengths);
+    let extent = Extent { prompts, lengths, seed: request.settings.seed };
+    check::plan(model, &request.haystack, &request.others, &extent)
+}
+
+/// Runs the held-out check on a [`plan`].
 pub(super) fn checked(
     model: &Arc<Model>,
     request: &LearnRequest,
     mask: &ChannelMask,
+    (plan, own_texts): (CheckPlan, usize),
     report: &mut dyn FnMut(&LearnEvent) -> Result<()>,
 ) -> Result<Checked> {
     let Settings { window, .. } = request.settings;
-    let (contenders, plan, own_texts) = prepare(model, request, mask, report)?;
+    let contenders = contenders(model, request, mask, report)?;
     let plain = match request.baked {
         true => Vec::new(),
         false => check::plain_caches(mask.shape(), window, Dtype::F16, model.decoder.is_on_host())?,
@@ -72,12 +80,13 @@ pub(super) fn checked(
     Ok(Checked { rows: rows.collect(), costs, own_texts })
 }
 
-fn prepare(
+/// The caches that are checked besides the plain ones, dense first.
+fn contenders(
     model: &Model,
     request: &LearnRequest,
     mask: &ChannelMask,
     report: &mut dyn FnMut(&LearnEvent) -> Result<()>,
-) -> Result<(Vec<Contender>, CheckPlan, usize)> {
+) -> Result<Vec<Contender>> {
     let Settings { window, align, seed, .. } = request.settings;
     let tokenizer = model
         .tokenizer
@@ -96,19 +105,16 @@ fn prepare(
             Ok(ids)
         })
         .collect::<Result<Vec<_>>>()?;
-    let contenders = match request.rivals {
+    match request.rivals {
         true => {
             let moments =
                 score::gather(&model.decoder, &texts, 1024, &mut |_| Ok(()))?.moments()?;
             let sensitivity = sensitivity(model, request, report)?;
             let known = Known { moments, sensitivity, seed };
-            check::contenders(mask, window, align, &known)?
+            check::contenders(mask, window, align, &known)
         }
-        false => check::dense_and_learned(mask, window)?,
-    };
-    let extent = Extent { prompts: request.check_prompts, lengths: request.lengths, seed };
-    let (plan, own_texts) = check::plan(model, &request.haystack, &request.others, &extent)?;
-    Ok((contenders, plan, own_texts))
+        false => check::dense_and_learned(mask, window),
+    }
 }
 
 /// The sensitivity on the texts that were learned from, with the window of the mask; none where it

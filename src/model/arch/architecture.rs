@@ -248,27 +248,35 @@ pub enum WindowLayers {
     AllButEvery(usize, &'static str),
 }
 
+impl WindowLayers {
+    /// Whether a layer that rotates so has a window; `from` is the first of the last ones.
+    pub fn include(self, layer: usize, rotation: Rotation, from: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Last => layer >= from,
+            Self::Unrotated => rotation == Rotation::None,
+            Self::AllButEvery(every, _) => !(layer + 1).is_multiple_of(every),
+        }
+    }
+}
+
 impl Architecture {
     /// What models of this many layers have besides Llama's parts where their files do not say
-    /// more.
+    /// more; `window` is a window's tokens and which layers have it.
     pub fn usual_additions(
         &self,
         layers: usize,
         hidden: usize,
-        window: Option<usize>,
+        window: Option<(usize, WindowLayers)>,
     ) -> Additions {
         let mut additions =
             Additions { kinds: self.kinds(layers, NO_ROPE_INTERVAL), ..Additions::default() };
-        if let (Some(rule), Some(tokens)) = (&self.window, window) {
+        if let Some((tokens, which)) = window {
             let kinds = &mut additions.kinds;
             kinds.resize(layers, LayerKind::default());
             for (layer, kind) in kinds.iter_mut().enumerate() {
-                let has_window = match rule.layers {
-                    WindowLayers::All => true,
-                    WindowLayers::Last => false,
-                    WindowLayers::Unrotated => kind.rotation == Rotation::None,
-                    WindowLayers::AllButEvery(every, _) => !(layer + 1).is_multiple_of(every),
-                };
+                // Where a file does not say from which layer on, no layer has one.
+                let has_window = which.include(layer, kind.rotation, usize::MAX);
                 kind.window = has_window.then_some(tokens);
             }
         }

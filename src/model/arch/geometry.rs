@@ -127,7 +127,11 @@ impl KnownGeometry {
                     normalised: true,
                     dense_layers: Vec::new(),
                 }),
-                ..architecture.usual_additions(self.layers, self.hidden, self.window)
+                ..architecture.usual_additions(
+                    self.layers,
+                    self.hidden,
+                    self.window.zip(architecture.window.map(|rule| rule.layers)),
+                )
             },
             eos: Vec::new(),
             bos: None,

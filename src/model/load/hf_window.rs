@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::fields::{Fields, shown};
 use crate::Result;
 use crate::error::shortened;
-use crate::model::additions::{LayerKind, Rotation};
+use crate::model::additions::LayerKind;
 use crate::model::arch::{Architecture, WindowLayers};
 
 /// From which layer on windows hold, where a configuration with windows does not say it.
@@ -51,49 +51,35 @@ pub(super) fn read(
         fields.refuse_null("max_window_layers", "a count")?;
         first = fields.count("max_window_layers")?.unwrap_or(MAX_WINDOW_LAYERS);
     }
-    let stated_kinds = named.clone().filter(|_| !rule.kinds);
-    let named = named.filter(|_| rule.kinds);
-    if named.is_some() && slides == Some(true) && window.is_none() {
+    if slides == Some(true) && window.is_none() {
         let what = format!("has layers of {SLIDING}, but no `{key}` is in use");
         return Err(fields.wrong("layer_types", &what));
     }
-    let every = match rule.layers {
-        WindowLayers::AllButEvery(every, "") => every,
-        WindowLayers::AllButEvery(every, key) => {
+    let which = match rule.layers {
+        WindowLayers::AllButEvery(every, key) if !key.is_empty() => {
             fields.refuse_null(key, "a count")?;
             match fields.count(key)?.unwrap_or(every) {
                 0 => return Err(fields.wrong(key, "must be at least 1, not 0")),
-                every => every,
+                every => WindowLayers::AllButEvery(every, key),
             }
         }
-        _ => 1,
+        usual => usual,
     };
     let hf = architecture.spelling.hf;
-    let Some(window) = window else {
-        if stated_kinds.is_some() && slides == Some(true) {
-            let what = format!("has layers of {SLIDING}, but no `{key}` is in use");
-            return Err(fields.wrong("layer_types", &what));
-        }
-        return Ok(());
-    };
+    let Some(window) = window else { return Ok(()) };
     if !fields.map.contains_key(key) {
         warnings.extend(fields.defaults_hold(hf, &[format!("`{key}` {window}")]));
     }
     kinds.resize(layers, LayerKind::default());
     for (layer, kind) in kinds.iter_mut().enumerate() {
-        let has_window = match (named.as_ref().and_then(|named| named.get(layer)), rule.layers) {
-            (Some(named), _) => *named == SLIDING,
-            (None, WindowLayers::All) => true,
-            (None, WindowLayers::Last) => layer >= first,
-            (None, WindowLayers::Unrotated) => kind.rotation == Rotation::None,
-            (None, WindowLayers::AllButEvery(..)) => !(layer + 1).is_multiple_of(every),
-        };
-        kind.window = has_window.then_some(window);
-        let stated = stated_kinds.as_ref().and_then(|kinds| kinds.get(layer));
-        if stated.is_some_and(|stated| (*stated == SLIDING) != has_window) {
+        let by_rule = which.include(layer, kind.rotation, first);
+        let named = named.as_ref().and_then(|named| named.get(layer)).map(|kind| *kind == SLIDING);
+        let has_window = named.unwrap_or(by_rule);
+        if !rule.kinds && has_window != by_rule {
             let what = format!("says otherwise of layer {layer} than `{key}`, which {hf} goes by");
             return Err(fields.wrong("layer_types", &what));
         }
+        kind.window = has_window.then_some(window);
     }
     if kinds.iter().all(|kind| *kind == LayerKind::default()) {
         kinds.clear();

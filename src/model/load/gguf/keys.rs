@@ -4,8 +4,8 @@
 use super::Gguf;
 use super::metadata::{Section, Type};
 use crate::error::shortened;
-use crate::model::additions::{Additions, Rotation};
-use crate::model::arch::{Architecture, ExpertRule, FactorKeys, Gemma, WindowLayers, WindowRule};
+use crate::model::additions::Additions;
+use crate::model::arch::{Architecture, ExpertRule, FactorKeys, Gemma, WindowLayers};
 use crate::model::config::Config;
 use crate::model::mixture::Mixture;
 use crate::model::rope_scaling::RopeScaling;
@@ -210,17 +210,8 @@ pub(super) fn additions(
 ) -> Result<Additions> {
     let window = own.count(architecture.keys.window.gguf).filter(|&window| window > 0);
     let window = window.filter(|_| architecture.window.is_some_and(|rule| rule.in_gguf));
+    let window = window.zip(window_layers(own, architecture)?);
     let mut additions = architecture.usual_additions(layers, hidden, window);
-    let every = pattern(own, architecture)?;
-    if let (Some(window), Some(every)) = (window, every) {
-        for (at, kind) in additions.kinds.iter_mut().enumerate() {
-            kind.window = (!(at + 1).is_multiple_of(every)).then_some(window);
-            if kind.rotation == Rotation::Local {
-                kind.rotation = Rotation::Usual;
-            }
-        }
-        additions.turn_locally();
-    }
     if let (Some(_), Some(theta)) = (additions.local_theta, own.number(LOCAL_THETA)) {
         if theta <= 0.0 {
             return Err(own.wrong(LOCAL_THETA, &format!("is {theta:?}, expected a number above 0")));
@@ -253,16 +244,16 @@ pub(super) fn additions(
     Ok(additions)
 }
 
-/// Every how manyth layer has no window, where a file says it.
-fn pattern(own: Section<'_>, architecture: &Architecture) -> Result<Option<usize>> {
-    let alternates = |rule: WindowRule| matches!(rule.layers, WindowLayers::AllButEvery(..));
-    match own.count(PATTERN) {
-        None => Ok(None),
-        Some(every) if !architecture.window.is_some_and(alternates) => {
-            Err(own.wrong(PATTERN, &format!("is {every}, and is not supported")))
+/// Which layers have the architecture's window; a file may say another number of them.
+fn window_layers(own: Section<'_>, architecture: &Architecture) -> Result<Option<WindowLayers>> {
+    let usual = architecture.window.map(|rule| rule.layers);
+    match (own.count(PATTERN), usual) {
+        (None, usual) => Ok(usual),
+        (Some(0), _) => Err(own.wrong(PATTERN, "must be at least 1, not 0")),
+        (Some(every), Some(WindowLayers::AllButEvery(_, key))) => {
+            Ok(Some(WindowLayers::AllButEvery(every, key)))
         }
-        Some(0) => Err(own.wrong(PATTERN, "must be at least 1, not 0")),
-        every => Ok(every),
+        (Some(every), _) => Err(own.wrong(PATTERN, &format!("is {every}, and is not supported"))),
     }
 }
 
