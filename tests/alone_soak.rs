@@ -52,6 +52,8 @@ const SHORT_GROWTH: f64 = 1.5;
 const MEDDLE: usize = 150;
 /// Seconds of the short form.
 const SHORT: u64 = 20;
+/// Seconds of a session whose resident memory is judged too.
+const LONG: u64 = 1_800;
 /// Share of the time that is left out of the comparison: caches and buffers grow to their size.
 const WARM_UP: f64 = 0.3;
 const WINDOW: Window = Window { sink: 8, recent: 32, chunk: 16 };
@@ -440,16 +442,16 @@ fn a_long_session_stays_as_it_is() {
     );
     let counts = &soak.counts;
     assert!(counts.are_enough(), "{counts:?}");
-    // In a few runs the allocator's own pools still grow by a fifth and more.
-    match asked {
-        Some(_) => {
-            assert!(after < 1.02 * before, "resident memory grew from {before} to {after} bytes");
-        }
-        None => assert!(
-            live_after < SHORT_GROWTH * live_before,
-            "live memory grew from {live_before} to {live_after} bytes"
-        ),
+    // Resident memory is judged once the allocator has seen everything: within minutes its pools still
+    // grow by a tenth and more, in the first seconds by a third.
+    if seconds >= LONG {
+        assert!(after < 1.02 * before, "resident memory grew from {before} to {after} bytes");
     }
+    let flat = if asked.is_some() { 1.1 } else { SHORT_GROWTH };
+    assert!(
+        live_after < flat * live_before,
+        "live memory grew from {live_before} to {live_after} bytes"
+    );
     // An engine that ends may still be there when the next one begins.
     let (least, most) = spread(|reading| reading.threads);
     assert!(most <= least + 1, "{least} to {most} threads");

@@ -13,7 +13,9 @@ use crate::cli::progress::ProgressLine;
 use crate::cli::table::Style;
 use crate::cli::values;
 use crate::cli::widths::PlanReport;
-use crate::learn::check::{self, CheckPlan, Cost, Losses, McNemar, Thresholds, Verdict};
+use crate::learn::check::{
+    self, Answers, CheckPlan, Cost, Losses, McNemar, Measured, Thresholds, Verdict,
+};
 use crate::learn::data::{self, Haystack, HaystackPart, HaystackPiece, SENTENCES};
 use crate::mask::{CachePlan, Window};
 use crate::model::Model;
@@ -273,10 +275,11 @@ fn report(
         losses.kv_bytes.iter().sum::<usize>() as f64 / losses.kv_bytes.len().max(1) as f64
     };
     let (dense, plans) = (&losses[0], &losses[1..]);
-    let baseline = plans[against].window_means();
+    let texts = plan.texts.len();
+    let baseline = plans[against].window_means(texts);
     let row = |(point, losses): (&SweepPoint, &Losses)| {
-        let divergence = losses.divergence(losses.texts.len());
-        let window_kld = losses.window_means();
+        let divergence = losses.divergence(texts);
+        let window_kld = losses.window_means(texts);
         let over_windows = Spread::of(window_kld.iter().copied());
         let recall = (!losses.answers.is_empty()).then(|| Recall {
             asked: losses.answers.len(),
@@ -347,8 +350,19 @@ fn judged(
         if plain.is_empty() || is_plain(point) {
             continue;
         }
-        let answers = row.recall.as_ref().map(|own| ((dense_recall, own.right), &own.test));
-        let verdict = Verdict::of_text(own.kld_mean, answers, &limits).beside(own, &plain, &limits);
+        let answers = row.recall.as_ref().map(|recall| Answers {
+            asked: recall.asked,
+            dense: dense_recall,
+            own: recall.right,
+            test: recall.test,
+        });
+        let measured = Measured {
+            digit_nll: None,
+            kld: own.kld_mean,
+            windows: row.window_kld.clone(),
+            answers,
+        };
+        let verdict = Verdict::of(&measured, &limits).beside(own, &plain, &limits);
         row.verdict = Some(Judged { verdict: verdict.word(), reason: verdict.reason });
     }
     rows

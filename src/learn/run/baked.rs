@@ -62,9 +62,7 @@ pub fn check_baked(
     }
     let row = learned.row(&losses, &plan, own_texts);
     let test = McNemar::of(&before.answers, &row.answers);
-    let (nll, recall) = ((before.digit_nll, row.digit_nll), (before.recall, row.recall));
-    let verdict = Verdict::of(nll, recall, row.kld_mean, &test, &request.thresholds)
-        .on_answers(before.answers.len(), &request.thresholds);
+    let verdict = Verdict::of(&row.beside(before), &request.thresholds);
     let check = &mut outcome.file.origin.recipe["check"];
     check["verdict"] = verdict.word().into();
     check["reason"] = verdict.reason.clone().into();

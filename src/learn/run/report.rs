@@ -162,9 +162,7 @@ fn sensitivity(
 pub(super) fn judge(checked: &Checked, thresholds: &Thresholds) -> (Verdict, McNemar) {
     let (dense, learned) = (&checked.rows[0], &checked.rows[1]);
     let test = McNemar::of(&dense.answers, &learned.answers);
-    let (nll, recall) = ((dense.digit_nll, learned.digit_nll), (dense.recall, learned.recall));
-    let verdict = Verdict::of(nll, recall, learned.kld_mean, &test, thresholds)
-        .on_answers(dense.answers.len(), thresholds);
+    let verdict = Verdict::of(&learned.beside(dense), thresholds);
     match checked.costs.split_first() {
         Some((own, plain)) => (verdict.beside(own, plain, thresholds), test),
         None => (verdict, test),
