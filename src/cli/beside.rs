@@ -9,7 +9,7 @@ use crate::cache::CacheSpec;
 use crate::decode::comparison::Comparison;
 use crate::decode::divergence::Divergence;
 use crate::decode::replay::{Recent, Replay, Stretch};
-use crate::learn::check::{self, Cost, Measured, Thresholds, Verdict};
+use crate::learn::check::{self, Cost, Evidence, Thresholds, Verdict};
 
 /// A plan and plain caches over the last steps of the first sequence, forced on the dense side's
 /// tokens, and the verdict that follows.
@@ -53,13 +53,13 @@ pub fn beside(name: &str, comparison: &Comparison, recent: &Recent) -> Result<Op
         .map(|cache| measure(cache.name, &cache.spec))
         .collect::<Result<Vec<_>>>()?;
     let limits = Thresholds::default();
-    let measured = Measured {
+    let evidence = Evidence {
         digit_nll: None,
         kld: plan.kld_mean,
         windows: vec![plan.kld_mean],
         answers: None,
     };
-    let verdict = Verdict::of(&measured, &limits).beside(&plan, &plain, &limits);
+    let verdict = Verdict::of(&evidence, &limits).beside(&plan, &plain, &limits);
     Ok(Some(Beside {
         steps: stretch.steps().len(),
         plan,

@@ -14,7 +14,7 @@ use crate::cli::table::Style;
 use crate::cli::values;
 use crate::cli::widths::PlanReport;
 use crate::learn::check::{
-    self, Answers, CheckPlan, Cost, Losses, McNemar, Measured, Thresholds, Verdict,
+    self, Answers, CheckPlan, Cost, Evidence, Losses, McNemar, Thresholds, Verdict,
 };
 use crate::learn::data::{self, Haystack, HaystackPart, HaystackPiece, SENTENCES};
 use crate::mask::{CachePlan, Window};
@@ -356,13 +356,13 @@ fn judged(
             own: recall.right,
             test: recall.test,
         });
-        let measured = Measured {
+        let evidence = Evidence {
             digit_nll: None,
             kld: own.kld_mean,
             windows: row.window_kld.clone(),
             answers,
         };
-        let verdict = Verdict::of(&measured, &limits).beside(own, &plain, &limits);
+        let verdict = Verdict::of(&evidence, &limits).beside(own, &plain, &limits);
         row.verdict = Some(Judged { verdict: verdict.word(), reason: verdict.reason });
     }
     rows

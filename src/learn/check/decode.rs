@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::contenders::{Contender, Counts};
-use super::verdict::{Answers, Measured};
+use super::verdict::{Answers, Evidence};
 use crate::cache::{CacheSpec, SequenceCache};
 use crate::decode::divergence::{Divergence, StepDivergence};
 use crate::learn::data::{Question, Tokens};
@@ -102,8 +102,8 @@ impl Losses {
 
 impl CheckRow {
     /// What a verdict on this row is on, beside dense.
-    pub fn beside(&self, dense: &Self) -> Measured {
-        Measured {
+    pub fn beside(&self, dense: &Self) -> Evidence {
+        Evidence {
             digit_nll: (self.asked > 0).then_some((dense.digit_nll, self.digit_nll)),
             kld: self.kld_mean,
             windows: self.kld_windows.clone(),

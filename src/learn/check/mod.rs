@@ -13,4 +13,4 @@ pub use decode::{COMPLETE, CheckPlan, CheckRow, Losses, TextLoss, measure, run};
 pub use mcnemar::McNemar;
 pub use plain::{Cost, PLAIN, PlainCache, plain_caches};
 pub use plan::{Extent, answer_steps, plan, recall_prompts, spread_windows, text_windows};
-pub use verdict::{Answers, Measured, Thresholds, Verdict};
+pub use verdict::{Answers, Evidence, Thresholds, Verdict};

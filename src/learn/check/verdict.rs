@@ -27,7 +27,7 @@ impl Default for Thresholds {
 
 /// What a verdict is on.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Measured {
+pub struct Evidence {
     /// Mean negative log-probability of the digits, nats: dense, then this. `None` where no answer was
     /// scored.
     pub digit_nll: Option<(f64, f64)>,
@@ -92,16 +92,16 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// The verdict on what was measured. A limit that is passed is a fault, on however little; nothing
+    /// The verdict on this evidence. A limit that is passed is a fault, on however little; nothing
     /// is said for a mask before both text and answers are enough to tell.
-    pub fn of(measured: &Measured, limits: &Thresholds) -> Self {
-        let faults = measured.faults(limits);
+    pub fn of(evidence: &Evidence, limits: &Thresholds) -> Self {
+        let faults = evidence.faults(limits);
         if !faults.is_empty() {
             return Self { ship: false, has_evidence: true, reason: faults.join("; ") };
         }
-        let missing = measured.missing(limits);
+        let missing = evidence.missing(limits);
         let has_evidence = missing.is_empty();
-        let reason = missing.into_iter().chain([measured.words()]).collect::<Vec<_>>().join("; ");
+        let reason = missing.into_iter().chain([evidence.words()]).collect::<Vec<_>>().join("; ");
         Self { ship: has_evidence, has_evidence, reason }
     }
 
@@ -142,7 +142,7 @@ impl Verdict {
     }
 }
 
-impl Measured {
+impl Evidence {
     /// Limits that are passed.
     fn faults(&self, limits: &Thresholds) -> Vec<String> {
         let above = |value: f64, limit: f64| value.is_nan() || value > limit;
@@ -285,13 +285,13 @@ mod tests {
     }
 
     /// `asked` questions of which dense had four in five right; text of eight windows.
-    fn measured(kld: f64, (lost, won): (usize, usize), asked: usize) -> Measured {
+    fn evidence(kld: f64, (lost, won): (usize, usize), asked: usize) -> Evidence {
         let dense: Vec<bool> = (0..asked).map(|n| n < asked * 4 / 5).collect();
         let own = (0..asked).map(|n| match n < asked * 4 / 5 {
             true => n >= lost,
             false => n >= asked - won,
         });
-        Measured {
+        Evidence {
             digit_nll: Some((0.1, 0.1)),
             kld,
             windows: (0..8).map(|n| kld * (0.9 + 0.2 * (n % 2) as f64)).collect(),
@@ -299,23 +299,23 @@ mod tests {
         }
     }
 
-    fn of(measured: &Measured) -> Verdict {
-        Verdict::of(measured, &Thresholds::default())
+    fn of(evidence: &Evidence) -> Verdict {
+        Verdict::of(evidence, &Thresholds::default())
     }
 
     /// A check of 14 answers once gave *ship*.
     #[test]
     fn a_check_that_is_too_small_says_how_large_it_should_be() {
-        let small = of(&measured(0.01, (0, 0), 14));
+        let small = of(&evidence(0.01, (0, 0), 14));
         assert_eq!(small.word(), "not enough evidence");
         let said = "a loss of 2.0 points shows in 0 % of checks with 14 answers, in 80 % of those with 335";
         assert!(small.reason.contains(said), "{}", small.reason);
-        let word = |lost_won, asked| of(&measured(0.01, lost_won, asked)).word();
+        let word = |lost_won, asked| of(&evidence(0.01, lost_won, asked)).word();
         assert_eq!((word((0, 0), 335), word((0, 0), 334)), ("ship", "not enough evidence"));
         // Where more pairs differ, chance hides a loss among more answers.
         assert_eq!((word((13, 11), 420), word((30, 28), 1000)), ("not enough evidence", "ship"));
-        assert_eq!(of(&measured(0.06, (0, 0), 14)).word(), "do not ship", "what is seen is said");
-        let silent = Measured { answers: None, ..measured(0.01, (0, 0), 14) };
+        assert_eq!(of(&evidence(0.06, (0, 0), 14)).word(), "do not ship", "what is seen is said");
+        let silent = Evidence { answers: None, ..evidence(0.01, (0, 0), 14) };
         assert_eq!(of(&silent).word(), "not enough evidence");
         assert!(of(&silent).reason.starts_with("no question was asked; digit NLL"));
         // A plain cache that is better is said as well.
@@ -338,15 +338,15 @@ mod tests {
 
     #[test]
     fn text_whose_error_reaches_the_limit_is_not_enough() {
-        let fine = measured(0.02, (0, 0), 400);
+        let fine = evidence(0.02, (0, 0), 400);
         assert!(of(&fine).ship);
         // 0.04 ± 0.01: two errors reach beyond .05, with four times the windows they would not.
         let windows = vec![0.02, 0.03, 0.05, 0.06, 0.02, 0.06, 0.03, 0.05];
-        let near = of(&Measured { kld: 0.04, windows, ..fine.clone() });
+        let near = of(&Evidence { kld: 0.04, windows, ..fine.clone() });
         assert_eq!(near.word(), "not enough evidence", "{}", near.reason);
         assert!(near.reason.contains("0.0400 ± 0.0060 on 8 windows"), "{}", near.reason);
         assert!(near.reason.contains("about 12 windows would"), "{}", near.reason);
-        let one = of(&Measured { windows: vec![0.02], ..fine });
+        let one = of(&Evidence { windows: vec![0.02], ..fine });
         assert!(
             one.word() == "not enough evidence" && one.reason.starts_with("one window of text")
         );
@@ -354,16 +354,16 @@ mod tests {
 
     #[test]
     fn each_threshold_can_stop_a_mask() {
-        let fine = measured(0.05 - 1e-9, (0, 0), 400);
-        let fine = Measured { windows: vec![0.05 - 1e-9; 8], ..fine };
+        let fine = evidence(0.05 - 1e-9, (0, 0), 400);
+        let fine = Evidence { windows: vec![0.05 - 1e-9; 8], ..fine };
         assert_eq!(of(&fine).word(), "ship", "{}", of(&fine).reason);
-        let stopped = |measured: Measured| of(&measured).word() == "do not ship";
-        assert!(stopped(Measured { digit_nll: Some((0.1, 0.121)), ..fine.clone() }));
-        assert!(stopped(Measured { digit_nll: Some((0.1, f64::NAN)), ..fine.clone() }));
-        assert!(stopped(Measured { kld: 0.051, ..fine.clone() }));
-        assert!(stopped(Measured { kld: f64::NAN, ..fine }));
+        let stopped = |evidence: Evidence| of(&evidence).word() == "do not ship";
+        assert!(stopped(Evidence { digit_nll: Some((0.1, 0.121)), ..fine.clone() }));
+        assert!(stopped(Evidence { digit_nll: Some((0.1, f64::NAN)), ..fine.clone() }));
+        assert!(stopped(Evidence { kld: 0.051, ..fine.clone() }));
+        assert!(stopped(Evidence { kld: f64::NAN, ..fine }));
         // Nine points of a hundred; then five and none of 400, which the test finds at once.
-        assert!(stopped(measured(0.01, (9, 0), 100)) && stopped(measured(0.01, (5, 0), 400)));
-        assert!(!stopped(measured(0.01, (4, 0), 400)));
+        assert!(stopped(evidence(0.01, (9, 0), 100)) && stopped(evidence(0.01, (5, 0), 400)));
+        assert!(!stopped(evidence(0.01, (4, 0), 400)));
     }
 }
