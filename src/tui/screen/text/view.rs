@@ -118,8 +118,13 @@ fn settings(state: &State, area: Rect, buffer: &mut Buffer) {
         } else {
             theme.style(Role::Text)
         };
-        let text = format!(" {:<15}{value:>6} {meaning:<7}", setting.name());
-        pane.line(Line::styled(text, style));
+        let (name, now) = (setting.name(), setting.in_this_run(state));
+        pane.line(Line::styled(format!(" {name:<15}{value:>6} {meaning:<7}"), style));
+        if let Some(now) = now {
+            // A key has led this run out of a loop, or past an end; the next begins as it is set.
+            let text = format!(" {:<15}{now:>6}", "  this run");
+            pane.line(Line::styled(text, theme.style(Role::Warn)));
+        }
     }
     let started = state.run.started.as_ref();
     let changed = started

@@ -233,9 +233,9 @@ fn a_recording_s_own_changes_are_followed() {
 fn steps_in_which_nothing_was_pruned_are_called_so() {
     let mut state = ready();
     send(&mut state, measured(Subject::Now(0), 0.0, 0));
-    assert!(text(&draw(&state)).contains("64 steps, nothing pruned"), "{}", text(&draw(&state)));
+    assert!(text(&draw(&state)).contains("nothing pruned"), "{}", text(&draw(&state)));
     send(&mut state, measured(Subject::Now(0), 0.001, 0));
-    assert!(text(&draw(&state)).contains("measured · 64 steps, forced"));
+    assert!(text(&draw(&state)).contains("measured · last 64 steps"));
 }
 
 #[test]
