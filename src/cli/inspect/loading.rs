@@ -198,8 +198,8 @@ const SHIPPED: [Shipped; 2] = [
         weights: "2f65aee2ccb537c8dee7529d55da51ea7eef448efadb422c6b724da5403c68d4",
     },
     Shipped {
-        name: "masks/smollm2-135m-0.5.safetensors",
-        bytes: include_bytes!("../../../masks/smollm2-135m-0.5.safetensors"),
+        name: "masks/smollm2-135m-75.safetensors",
+        bytes: include_bytes!("../../../masks/smollm2-135m-75.safetensors"),
         weights: "0516de4b972818576c9eba706cea80d53b3e65ff19bcd0baea0f87c566d27678",
     },
 ];
