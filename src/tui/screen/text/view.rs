@@ -6,7 +6,7 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::Widget;
 
-use crate::numbers::count;
+use crate::numbers::{self, count};
 use crate::tui::app::action::Command;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::state::State;
@@ -148,7 +148,10 @@ fn settings(state: &State, area: Rect, buffer: &mut Buffer) {
             line,
             20,
             0,
-            Line::styled(format!("{:>7.3}", piece.logprob), theme.style(surprise)),
+            Line::styled(
+                format!("{:>7}", numbers::plain(f64::from(piece.logprob), 3)),
+                theme.style(surprise),
+            ),
         );
     }
 }

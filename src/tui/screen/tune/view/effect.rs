@@ -240,9 +240,9 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
                     format!("{steps} steps"),
                 ],
                 false => [
-                    format!("measured · last {covered}, forced"),
-                    format!("measured · last {covered}"),
-                    format!("measured · last {steps} steps"),
+                    format!("measured · {covered}, forced"),
+                    covered,
+                    format!("measured · {steps} steps"),
                 ],
             };
             let room = usize::from(pane.area.width).saturating_sub(QUALITY.len() + 3);
@@ -258,7 +258,9 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
         }
     };
     let style = if is_fresh { text } else { dim };
-    // Old figures are of the mask that was in use then; the set mask has none.
+    // Old figures are of the mask that was in use then: the one in use now has none yet, nor has the set
+    // one. The line below them is of the dense side, which is the same.
+    let now = is_fresh.then_some(figures);
     let applied = (is_fresh && tuning.is_applied(model)).then_some(figures);
     let saved = tuning.figures_of_saved(generation);
     // Figures over other tokens are not shown beside these: they would compare unlike things.
@@ -278,7 +280,7 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
             pane,
             label,
             dim,
-            [cell(Some(figures)), cell(applied), cell(saved), delta],
+            [cell(now), cell(applied), cell(saved), delta],
             [style, style, text, style],
         );
     };
