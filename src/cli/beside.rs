@@ -53,12 +53,7 @@ pub fn beside(name: &str, comparison: &Comparison, recent: &Recent) -> Result<Op
         .map(|cache| measure(cache.name, &cache.spec))
         .collect::<Result<Vec<_>>>()?;
     let limits = Thresholds::default();
-    let evidence = Evidence {
-        digit_nll: None,
-        kld: plan.kld_mean,
-        windows: vec![plan.kld_mean],
-        answers: None,
-    };
+    let evidence = Evidence::of_passage(plan.kld_mean);
     let verdict = Verdict::of(&evidence, &limits).beside(&plan, &plain, &limits);
     Ok(Some(Beside {
         steps: stretch.steps().len(),

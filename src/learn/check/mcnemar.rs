@@ -13,6 +13,11 @@ pub struct McNemar {
 }
 
 impl McNemar {
+    /// The test where nothing was asked: it finds nothing.
+    pub fn of_none() -> Self {
+        Self { lost: 0, won: 0, p: 1.0 }
+    }
+
     /// The test on paired answers, dense first.
     pub fn of(dense: &[bool], pruned: &[bool]) -> Self {
         let count = |a: bool| dense.iter().zip(pruned).filter(|&(&d, &p)| d == a && p != a).count();

@@ -40,15 +40,18 @@ pub struct Evidence {
 }
 
 /// The same questions, answered by dense and by another side.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Answers {
     /// Questions.
     pub asked: usize,
     /// Share that dense had right.
+    #[serde(skip)]
     pub dense: f64,
     /// Share that the other side had right.
+    #[serde(rename = "right")]
     pub own: f64,
     /// The test on the pairs.
+    #[serde(flatten)]
     pub test: McNemar,
 }
 
@@ -143,6 +146,11 @@ impl Verdict {
 }
 
 impl Evidence {
+    /// Text alone: one passage, on which nothing was asked.
+    pub fn of_passage(kld: f64) -> Self {
+        Self { digit_nll: None, kld, windows: vec![kld], answers: None }
+    }
+
     /// Limits that are passed.
     fn faults(&self, limits: &Thresholds) -> Vec<String> {
         let above = |value: f64, limit: f64| value.is_nan() || value > limit;

@@ -161,8 +161,9 @@ fn sensitivity(
 /// The verdict on the second row, compared with the first, dense one, and with plain caches.
 pub(super) fn judge(checked: &Checked, thresholds: &Thresholds) -> (Verdict, McNemar) {
     let (dense, learned) = (&checked.rows[0], &checked.rows[1]);
-    let test = McNemar::of(&dense.answers, &learned.answers);
-    let verdict = Verdict::of(&learned.beside(dense), thresholds);
+    let evidence = learned.beside(dense);
+    let verdict = Verdict::of(&evidence, thresholds);
+    let test = evidence.answers.map_or_else(McNemar::of_none, |answers| answers.test);
     match checked.costs.split_first() {
         Some((own, plain)) => (verdict.beside(own, plain, thresholds), test),
         None => (verdict, test),

@@ -64,9 +64,9 @@ impl CalibrationTokens {
             .map_err(|error| {
                 // What a prompt needs depends on what it draws: the length that is named is one of which
                 // all of them could be drawn.
-                let longer = settings.window_tokens + 1..=model.config().max_context;
-                let enough = longer
-                    .filter(|tokens| tokens.is_multiple_of(ROUND))
+                let longer = |tokens: &usize| Some((tokens + tokens / 8 + 1).next_multiple_of(ROUND));
+                let enough = std::iter::successors(longer(&settings.window_tokens), longer)
+                    .take_while(|&tokens| tokens <= model.config().max_context)
                     .find(|&tokens| of_length(tokens).is_ok());
                 Error::input(match enough {
                     Some(enough) => format!(

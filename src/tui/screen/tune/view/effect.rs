@@ -332,9 +332,7 @@ fn sign(value: f64) -> &'static str {
 }
 
 fn signed(value: f64, digits: usize) -> String {
-    let text = format!("{:.digits$}", value.abs());
-    let is_nothing = text.chars().all(|c| matches!(c, '0' | '.'));
-    format!("{}{text}", if is_nothing { "" } else { sign(value) })
+    numbers::signed(value, digits).replace('-', "−")
 }
 
 fn whole(value: i64) -> String {
