@@ -23,6 +23,18 @@ pub fn act(state: &mut State, command: Command) -> Vec<Effect> {
     update(state, Action::Do(command))
 }
 
+/// The runner answers where typed paths are looked for: they are there, or what is wrong with them. Whether
+/// it was asked.
+pub fn looked_for(state: &mut State, effects: Vec<Effect>, trouble: Option<&str>) -> bool {
+    let asked = effects.into_iter().find_map(|effect| match effect {
+        Effect::LookFor(purpose, typed) => Some((purpose, typed)),
+        _ => None,
+    });
+    let Some((purpose, typed)) = asked else { return false };
+    update(state, Action::LookedFor { purpose, typed, trouble: trouble.map(str::to_owned) });
+    true
+}
+
 /// Does something with the mouse.
 pub fn mouse(state: &mut State, kind: MouseEventKind, (column, row): (u16, u16)) -> Vec<Effect> {
     update(state, Action::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }))

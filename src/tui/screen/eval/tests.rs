@@ -23,7 +23,9 @@ use crate::tui::export::{ExportFormat, make};
 use crate::tui::screen::Screen;
 use crate::tui::screen::eval::layout;
 use crate::tui::screen::eval::state::{EvalField, EvalPart};
-use crate::tui::testing::{LARGE, SMALL, act, draw, frames, key, letters, noise, session, text};
+use crate::tui::testing::{
+    LARGE, SMALL, act, draw, frames, key, letters, looked_for, noise, session, text,
+};
 
 fn on_screen() -> State {
     let mut state = session(SMALL, ColorDepth::None);
@@ -156,15 +158,6 @@ fn evaluating(state: &mut State) {
     state.toast = None;
 }
 
-/// The runner finds the typed paths.
-fn looked_for(state: &mut State, effects: Vec<Effect>) {
-    for effect in effects {
-        if let Effect::LookFor(purpose, typed) = effect {
-            update(state, Action::LookedFor { purpose, typed, trouble: None });
-        }
-    }
-}
-
 #[test]
 fn the_form_is_set_by_keys_and_ordered_as_set() {
     let mut state = on_screen();
@@ -187,12 +180,13 @@ fn the_form_is_set_by_keys_and_ordered_as_set() {
     // Letters are text now, whatever they do elsewhere.
     letters(&mut state, "a.txt, sx9");
     let effects = key(&mut state, KeyCode::Enter);
-    looked_for(&mut state, effects);
+    assert!(looked_for(&mut state, effects, None));
     letters(&mut state, "G");
     key(&mut state, KeyCode::Enter);
     letters(&mut state, "out");
+    // The folder of results is made.
     let effects = key(&mut state, KeyCode::Enter);
-    looked_for(&mut state, effects);
+    assert!(!looked_for(&mut state, effects, None));
     let effects = act(&mut state, Command::Evaluate);
     let order = ordered(&effects);
     let model = state.model.as_ref().unwrap();
