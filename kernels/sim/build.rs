@@ -188,6 +188,81 @@ const DEFECTS: &[Defect] = &[
         "rintf((x - scale.low) / scale.step)",
         "(float)(u32)((x - scale.low) / scale.step)",
     ),
+    // The warps' sums are read before they are written.
+    (
+        "no_barrier_in_sum",
+        "branch.cuh",
+        "    __syncthreads();\n    float sum = 0.0f;",
+        "    float sum = 0.0f;",
+    ),
+    // Both sums of a row use the same memory, which a slow warp may still read.
+    (
+        "sums_overlap",
+        "branch.cuh",
+        "block_sum(sum, room + BRANCH_THREADS / 32)",
+        "block_sum(sum, room)",
+    ),
+    // The bias is left out of what is normed and added.
+    ("bias_left_out", "branch.cuh", "delta[k] += bias[k];", "delta[k] += 0.0f * bias[k];"),
+    // The factor of the residual stream is left out.
+    ("factor_left_out", "branch.cuh", "x[k] += params.factor * delta[k];", "x[k] += delta[k];"),
+    // Every row gets the first one's token.
+    (
+        "first_token",
+        "branch.cuh",
+        "((const u32*)params.tokens)[row]",
+        "((const u32*)params.tokens)[0]",
+    ),
+    // Eight numbers are read at once from addresses that are no multiple of 16 bytes.
+    (
+        "unaligned",
+        "branch.cuh",
+        "if (aligned) branch_row<8>(params);",
+        "if (params.width % 8 == 0) branch_row<8>(params);",
+    ),
+    // The bias of the gate is added to both factors.
+    (
+        "one_bias",
+        "branch.cuh",
+        "load_numbers<N>(of_up, params.bias, F32_NUMBERS, params.width + at);",
+        "load_numbers<N>(of_up, params.bias, F32_NUMBERS, at);",
+    ),
+    // Only the first block's numbers are gated.
+    ("short_gate", "branch.cuh", "at += gridDim.x * GATE_THREADS * N", "at += params.width"),
+    // The row's sum is that of half of its numbers.
+    (
+        "short_sum",
+        "branch.cuh",
+        "for (u32 by = 16; by > 0; by /= 2) x +=",
+        "for (u32 by = 8; by > 0; by /= 2) x +=",
+    ),
+    // The second channel of a pair is turned the other way.
+    ("turned_back", "store.cuh", "x[1] = x[1] * c + x[0] * s;", "x[1] = x[1] * c - x[0] * s;"),
+    // The first channel is turned before the second one has used it.
+    (
+        "turned_twice",
+        "store.cuh",
+        "turned = x[0] * c - x[1] * s;\n            x[1] = x[1] * c + x[0] * s;\n            x[0] = turned;",
+        "turned = x[0] * c - x[1] * s;\n            x[0] = turned;\n            x[1] = x[1] * c + x[0] * s;",
+    ),
+    // A norm over all heads takes the weights of the first one.
+    (
+        "norm_of_first_head",
+        "store.cuh",
+        "((const float*)of.norm)[at - first]",
+        "((const float*)of.norm)[at % d]",
+    ),
+    // All heads are normed by the first one's sum.
+    ("sum_of_first_head", "store.cuh", "number(first + at)", "number(at)"),
+    // Values are rotated, too.
+    (
+        "rotated_values",
+        "store.cuh",
+        "params.v, sequence, kv_head, nullptr, nullptr",
+        "params.v, sequence, kv_head, cos, sin",
+    ),
+    // The last query head of a group is left out.
+    ("head_left_out", "store.cuh", "if (of < group) {", "if (of + 1 < group || group == 1) {"),
     // Only the first group of a chunk is coded.
     ("one_group", "coded.cuh", "i < count / head.group * head.kept", "i < head.kept"),
 ];

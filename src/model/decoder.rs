@@ -40,11 +40,11 @@ impl Decoder {
         Self::over(config, (types, step_bytes), Box::new(HostBackend::new(weights)))
     }
 
-    /// A decoder over a device's tensors. Of the host's weights only the embedding is kept.
-    pub fn on_device(config: Config, weights: Weights, tensors: TensorDecoder) -> Result<Self> {
+    /// A decoder over a device's tensors, which were read from these weights. Nothing of them is
+    /// kept in host memory.
+    pub fn on_device(config: Config, weights: &Weights, tensors: TensorDecoder) -> Result<Self> {
         let sizes = (weights.types(), weights.step_bytes());
-        let embedding = weights.into_embedding()?;
-        Self::over(config, sizes, Box::new(DeviceBackend::new(embedding, tensors)))
+        Self::over(config, sizes, Box::new(DeviceBackend::new(tensors)))
     }
 
     fn over(

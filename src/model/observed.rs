@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::ops::Deref;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 /// A slice of f32 that is fetched when it is first read.
 pub struct ObservedRows<'a> {
@@ -22,7 +22,7 @@ impl<'a> ObservedRows<'a> {
         Self { here: OnceCell::from(Here::Borrowed(rows)), on_device: None }
     }
 
-    /// The elements of a tensor, f32.
+    /// The elements of a tensor, widened to f32.
     pub fn on_device(rows: &'a Tensor) -> Self {
         Self { here: OnceCell::new(), on_device: Some(rows) }
     }
@@ -36,7 +36,10 @@ impl Deref for ObservedRows<'_> {
     fn deref(&self) -> &[f32] {
         let fetch = || {
             let tensor = self.on_device.expect("rows are here or on a device");
-            let fetched = tensor.flatten_all().and_then(|rows| rows.to_vec1());
+            let fetched = tensor
+                .to_dtype(DType::F32)
+                .and_then(|rows| rows.flatten_all())
+                .and_then(|rows| rows.to_vec1());
             Here::Fetched(
                 fetched.unwrap_or_else(|error| panic!("reading a device's memory: {error}")),
             )

@@ -18,7 +18,8 @@ use cudarc::driver::{
 };
 use cudarc::nvrtc::Ptx;
 
-use super::device::{Device, FreeMemory};
+use super::blas::Blas;
+use super::device::{Device, FreeMemory, MatrixProduct};
 use super::launch::{Kernel, Launch};
 use crate::{Error, Result, input_file};
 
@@ -56,6 +57,7 @@ const LANDING_BYTES: usize = 64 << 10;
 /// A GPU with its kernels loaded.
 pub struct Gpu {
     stream: Arc<CudaStream>,
+    blas: Blas,
     functions: HashMap<Kernel, CudaFunction>,
     multiprocessors: usize,
     stages: Mutex<(Vec<Stage>, usize)>,
@@ -133,6 +135,7 @@ impl Gpu {
             stages.push(Stage { memory, copied });
         }
         Ok(Self {
+            blas: Blas::new(&stream)?,
             stream,
             functions,
             multiprocessors: multiprocessors as usize,
@@ -343,6 +346,11 @@ impl Device for Gpu {
             )
         };
         launched.map_err(|cause| failed(&format!("launching {}", kernel.name()), cause))
+    }
+
+    fn multiply(&self, product: &MatrixProduct) -> Result<()> {
+        self.bind()?;
+        self.blas.multiply(product)
     }
 
     fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Graph>> {

@@ -5,6 +5,8 @@
 //! Geometry, accounting and bookkeeping are the same code for both.
 
 mod batch;
+#[cfg(feature = "cuda-types")]
+mod blas;
 mod cache;
 mod codes;
 mod device;
@@ -18,7 +20,7 @@ mod sequence;
 
 pub use batch::Batch;
 pub use cache::DeviceCache;
-pub use device::{Device, FreeMemory};
+pub use device::{Device, FreeMemory, MatrixProduct};
 #[cfg(feature = "cuda-types")]
 pub use driver::{Gpu, unusable};
 pub use launch::{DecodeKernel, HEAD_DIMS, Kernel, KernelShape, Launch, MOST_GROUP, Params};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use candle_nn::ops::rms_norm;
 
 use super::attend::{Attend, rows};
@@ -86,12 +86,7 @@ impl TensorDecoder {
 
     /// The residual stream before the first layer, f32 `[tokens, hidden]`.
     pub(crate) fn embedded(&self, config: &Config, tokens: &[u32]) -> candle_core::Result<Tensor> {
-        let ids = Tensor::from_slice(tokens, tokens.len(), &self.device)?;
-        let embedded = self.weights.embedding.index_select(&ids, 0)?.to_dtype(DType::F32)?;
-        match config.additions.embedding_factor {
-            1.0 => Ok(embedded),
-            factor => embedded * f64::from(factor),
-        }
+        self.weights.embedded(config, tokens)
     }
 
     /// [`Decoder::prefill`](crate::model::decoder::Decoder::prefill) after its checks.
@@ -182,9 +177,9 @@ impl TensorDecoder {
         let mut steps = self.steps.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let over =
             Over { config, weights: &self.weights, device: &self.device, shared: &self.shared };
-        let places = steps.step(over, &mut self.attend(), input, caches, logits)?;
+        let queries = steps.step(over, &mut self.attend(), input, caches, logits)?;
         for layer in 0..config.layers {
-            let queries = places.queries.narrow(0, layer, 1).map_err(failed)?;
+            let queries = queries.narrow(0, layer, 1).map_err(failed)?;
             observe(layer, &ObservedRows::on_device(&queries), caches);
         }
         Ok(())

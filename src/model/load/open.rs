@@ -143,7 +143,7 @@ impl Opened {
         self.tensors.intact()?;
         let decoder = match tensors {
             None => Decoder::new(self.config, weights)?,
-            Some(tensors) => Decoder::on_device(self.config, weights, tensors)?,
+            Some(tensors) => Decoder::on_device(self.config, &weights, tensors)?,
         };
         Ok(Model { name: self.name, decoder, tokenizer: self.tokenizer.map(Arc::new) })
     }
