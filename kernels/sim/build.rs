@@ -218,7 +218,7 @@ const DEFECTS: &[Defect] = &[
         "unaligned",
         "branch.cuh",
         "if (aligned) branch_row<8>(params);",
-        "if (params.width % 8 == 0) branch_row<8>(params);",
+        "if (aligned || params.width % 8 == 0) branch_row<8>(params);",
     ),
     // The bias of the gate is added to both factors.
     (

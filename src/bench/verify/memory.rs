@@ -55,10 +55,11 @@ impl<D: Device> Place<D> {
         if before.iter().chain(behind).any(|&byte| byte != 0xFF) {
             return Err(Error::run("memory beside the result was written"));
         }
-        Ok(match self.dtype {
-            Dtype::F32 => bytemuck::pod_collect_to_vec(own),
-            dtype => dtype.widen_bits(&bytemuck::pod_collect_to_vec::<u8, u16>(own)),
-        })
+        let number = |bytes: &[u8]| match self.dtype {
+            Dtype::F32 => f32::from_bits(bytemuck::pod_read_unaligned(bytes)),
+            dtype => dtype.widen_bits(&[bytemuck::pod_read_unaligned(bytes)])[0],
+        };
+        Ok(own.chunks_exact(size).map(number).collect())
     }
 }
 
