@@ -1,6 +1,7 @@
 // The entry points. src/attention/cuda/launch.rs computes their grids; kernels/sim lists them for the simulator.
 #include "activity.cuh"
 #include "decode.cuh"
+#include "prefill.cuh"
 #include "store.cuh"
 
 #define KX_DECODE_HEADS(name, T, D, HEADS)                                                    \
@@ -25,12 +26,30 @@
     KX_DECODE(name, T, 128)  \
     KX_DECODE(name, T, 256)
 
-#ifdef KX_MUTANT
-// The defective copies for the simulator's tests are compiled for one width only.
+#define KX_PREFILL(name, T, D)                                                    \
+    KX_KERNEL(PrefillShape<D>::THREADS, PrefillShape<D>::BLOCKS)                  \
+    prefill_##name##_##D(const PrefillParams params) {                            \
+        prefill<T, D>(params);                                                    \
+    }
+#define KX_PREFILLS(name, T) \
+    KX_PREFILL(name, T, 64)  \
+    KX_PREFILL(name, T, 80)  \
+    KX_PREFILL(name, T, 96)  \
+    KX_PREFILL(name, T, 112) \
+    KX_PREFILL(name, T, 128) \
+    KX_PREFILL(name, T, 256)
+
+// The defective copies for the simulator's tests are compiled for one width only, and for the kind of
+// attention that has the defect.
+#if defined(KX_MUTANT_PREFILL)
+KX_PREFILL(bf16, Bf16, 64)
+#elif defined(KX_MUTANT)
 KX_DECODE(bf16, Bf16, 64)
 #else
 KX_DECODES(bf16, Bf16)
 KX_DECODES(f16, F16)
+KX_PREFILLS(bf16, Bf16)
+KX_PREFILLS(f16, F16)
 #endif
 
 KX_KERNEL(STORE_THREADS, 1) append_token(const AppendParams params) { append(params); }

@@ -2,7 +2,10 @@
 
 use half::{bf16, f16};
 
-use super::params::{ActivityParams, AppendParams, CombineParams, DecodeParams, RebuildParams};
+use super::params::{
+    ActivityParams, AppendParams, CombineParams, DecodeParams, PrefillParams, RebuildParams,
+};
+use super::prompt::PrefillKernel;
 use crate::attention::AttentionScale;
 use crate::element::Dtype;
 use crate::mask::Shape;
@@ -41,6 +44,8 @@ pub enum Kernel {
     Decode(DecodeKernel),
     /// Merge of a query head's items.
     Combine(Dtype, usize),
+    /// Attention of a part of a prompt.
+    Prefill(PrefillKernel),
     /// The new token into the window, a chunk into the middle.
     Append,
     /// A whole sequence from full keys and values, but for codes.
@@ -119,11 +124,13 @@ impl Kernel {
         let combine = halves
             .into_iter()
             .flat_map(|dtype| HEAD_DIMS.map(|head_dim| Self::Combine(dtype, head_dim)));
+        let prefill = PrefillKernel::all().map(Self::Prefill);
         let store = [Self::Append, Self::Rebuild, Self::CodeMiddle];
         let activity = halves
             .into_iter()
             .flat_map(|dtype| [Self::ActivitySums(dtype), Self::ActivityMeans(dtype)]);
-        DecodeKernel::all().map(Self::Decode).chain(combine).chain(store).chain(activity)
+        let decode = DecodeKernel::all().map(Self::Decode).chain(combine);
+        decode.chain(prefill).chain(store).chain(activity)
     }
 
     /// The name of the entry point.
@@ -134,6 +141,9 @@ impl Kernel {
                 format!("decode_{dtype}_{head_dim}_{heads}{coded}")
             }
             Self::Combine(dtype, head_dim) => format!("combine_{dtype}_{head_dim}"),
+            Self::Prefill(PrefillKernel { dtype, head_dim }) => {
+                format!("prefill_{dtype}_{head_dim}")
+            }
             Self::Append => "append_token".to_owned(),
             Self::Rebuild => "rebuild_cache".to_owned(),
             Self::CodeMiddle => "code_middle_tokens".to_owned(),
@@ -147,6 +157,7 @@ impl Kernel {
     pub fn shared_bytes(self) -> usize {
         match self {
             Self::Decode(kernel) => kernel.shared_bytes(),
+            Self::Prefill(kernel) => kernel.shared_bytes(),
             Self::Combine(_, head_dim) => {
                 let threads = self.threads() as usize;
                 let teams = threads / (head_dim / 2);
@@ -167,6 +178,7 @@ impl Kernel {
                     256
                 }
             }
+            Self::Prefill(_) => PrefillKernel::THREADS,
             Self::Append | Self::Rebuild | Self::CodeMiddle => STORE_THREADS,
             Self::ActivitySums(_) | Self::ActivityMeans(_) => ACTIVITY_THREADS,
         }
@@ -177,6 +189,7 @@ impl Kernel {
     pub fn resident_blocks(self) -> usize {
         match self {
             Self::Decode(_) => 3,
+            Self::Prefill(_) => PrefillKernel::RESIDENT,
             _ => 1,
         }
     }
@@ -189,6 +202,8 @@ pub enum Params {
     Decode(DecodeParams),
     /// Parameters of [`Kernel::Combine`].
     Combine(CombineParams),
+    /// Parameters of [`Kernel::Prefill`].
+    Prefill(PrefillParams),
     /// Parameters of [`Kernel::Append`].
     Append(AppendParams),
     /// Parameters of [`Kernel::Rebuild`] and [`Kernel::CodeMiddle`].
@@ -203,6 +218,7 @@ impl Params {
         match self {
             Self::Decode(params) => bytemuck::bytes_of(params),
             Self::Combine(params) => bytemuck::bytes_of(params),
+            Self::Prefill(params) => bytemuck::bytes_of(params),
             Self::Append(params) => bytemuck::bytes_of(params),
             Self::Rebuild(params) => bytemuck::bytes_of(params),
             Self::Activity(params) => bytemuck::bytes_of(params),

@@ -258,11 +258,11 @@ fn check_stored<D: Device>(device: &D, case: &Case, pairs: &[Pair<D>]) -> Result
     Ok(())
 }
 
-fn numbers(random: &mut StdRng, len: usize, size: f32) -> Vec<f32> {
+pub(super) fn numbers(random: &mut StdRng, len: usize, size: f32) -> Vec<f32> {
     (0..len).map(|_| size * (random.random::<f32>() * 2.0 - 1.0)).collect()
 }
 
-fn rounded(dtype: Dtype, x: &[f32]) -> Vec<f32> {
+pub(super) fn rounded(dtype: Dtype, x: &[f32]) -> Vec<f32> {
     dtype.widen_bits(&dtype.round_bits(x))
 }
 
@@ -272,7 +272,7 @@ fn upload<D: Device>(device: &D, dtype: Dtype, x: &[f32]) -> Result<D::Memory> {
     Ok(memory)
 }
 
-fn download<D: Device>(
+pub(super) fn download<D: Device>(
     device: &D,
     dtype: Dtype,
     memory: &D::Memory,
@@ -284,7 +284,7 @@ fn download<D: Device>(
 }
 
 /// Largest difference, relative to the largest expected number; NaN where any number is NaN.
-fn difference(found: &[f32], expected: &[f32]) -> f64 {
+pub(super) fn difference(found: &[f32], expected: &[f32]) -> f64 {
     let largest = expected.iter().fold(0.0, |most: f64, x| most.max(f64::from(x.abs())));
     let mut difference = 0.0f64;
     for (found, expected) in found.iter().zip(expected) {

@@ -4,9 +4,11 @@
 mod cases;
 mod kernels;
 mod outcome;
+mod prompts;
 mod whole_model;
 
 pub use cases::{Bits, Case, Story, cases};
 pub use kernels::compare_kernels;
 pub use outcome::CaseOutcome;
+pub use prompts::{PromptCase, compare_prompt, prompt_cases};
 pub use whole_model::{compare_models, compare_recording};
