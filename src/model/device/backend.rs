@@ -10,6 +10,7 @@ use crate::model::buffers::StepBuffers;
 use crate::model::config::Config;
 use crate::model::hooks::{PrefillHooks, StepObserver};
 use crate::model::host::matrix::Matrix;
+use crate::model::states::PromptStates;
 use crate::model::times::StepClock;
 use crate::model::weights::embed;
 
@@ -46,7 +47,7 @@ impl Backend for DeviceBackend {
         tokens: &[u32],
         caches: &mut [&mut SequenceCache],
         hooks: PrefillHooks<'_>,
-    ) -> Result<Vec<f32>> {
+    ) -> Result<PromptStates> {
         self.tensors.prefill(model, tokens, caches, hooks)
     }
 

@@ -11,6 +11,7 @@ mod backend;
 mod branch;
 mod decoder;
 mod forward;
+mod parts;
 mod placement;
 mod prefill;
 mod product;
