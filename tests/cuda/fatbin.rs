@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use kscope::attention::cuda::{DecodeKernel, Kernel, PrefillKernel};
+use kscope::attention::cuda::{DecodeKernel, Kernel};
 use kscope::element::Dtype;
 use kscope_testing::{nvcc, require, root};
 

@@ -38,13 +38,16 @@ fn random(shape: [usize; 4], dtype: Dtype, placement: Option<Placement>) -> Arc<
 /// The states after a prompt's tokens, and what an observer saw of each layer.
 fn states(model: &Model, prompt: &[u32], chunk: usize) -> (Vec<f32>, Vec<[Vec<f32>; 3]>) {
     let mut seen = Vec::new();
-    let states = with_quiet_hooks(|hooks| {
-        let observe = &mut |view: kscope::model::decoder::LayerView<'_>| {
+    let hooks = PrefillHooks {
+        chunk,
+        progress: &mut |_| Ok(()),
+        keep_going: &|| Ok(()),
+        observe: &mut |view| {
             assert_eq!(view.layer, seen.len());
             seen.push([view.q.to_vec(), view.k.to_vec(), view.v.to_vec()]);
-        };
-        model.decoder.prefill(prompt, &mut [], PrefillHooks { chunk, observe, ..hooks })
-    });
+        },
+    };
+    let states = model.decoder.prefill(prompt, &mut [], hooks);
     (states.unwrap().rows(0..prompt.len()).unwrap(), seen)
 }
 
