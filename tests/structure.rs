@@ -275,6 +275,17 @@ fn every_dependency_is_used() {
     assert!(seen > 30, "{seen}");
 }
 
+/// Nothing else compiles what the build script does for feature `cuda`.
+#[test]
+fn what_the_build_script_uses_is_declared() {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    assert!(code(&root().join("kernels/stubs.rs")).contains("cc::Build"));
+    assert!(manifest["build-dependencies"].as_table().unwrap().contains_key("cc"));
+    let switched = manifest["features"]["cuda"].as_array().unwrap();
+    assert!(switched.iter().any(|on| on.as_str() == Some("dep:cc")), "{switched:?}");
+}
+
 #[test]
 fn every_module_has_a_layer() {
     for module in all_modules().keys() {

@@ -2,6 +2,7 @@
 #include "activity.cuh"
 #include "branch.cuh"
 #include "decode.cuh"
+#include "prefill.cuh"
 #include "store.cuh"
 
 #define KX_DECODE_HEADS(name, T, D, HEADS)                                                    \
@@ -26,20 +27,37 @@
 #define KX_COMBINE(D) \
     KX_KERNEL(CombineShape<D>::THREADS, 1) combine_##D(const CombineParams params) { combine<D>(params); }
 
-#ifdef KX_MUTANT
-// The defective copies for the simulator's tests are compiled for one width only.
+#define KX_PREFILL(name, T, D)                                                    \
+    KX_KERNEL(PrefillShape<D>::THREADS, PrefillShape<D>::BLOCKS)                  \
+    prefill_##name##_##D(const PrefillParams params) {                            \
+        prefill<T, D>(params);                                                    \
+    }
+#define KX_PREFILLS(name, T) \
+    KX_PREFILL(name, T, 64)  \
+    KX_PREFILL(name, T, 80)  \
+    KX_PREFILL(name, T, 96)  \
+    KX_PREFILL(name, T, 112) \
+    KX_PREFILL(name, T, 128) \
+    KX_PREFILL(name, T, 256)
+
+// The defective copies for the simulator's tests are compiled for one width only, and for the kind of
+// attention that has the defect.
+#if defined(KX_MUTANT_PREFILL)
+KX_PREFILL(bf16, Bf16, 64)
+#elif defined(KX_MUTANT)
 KX_DECODE(bf16, Bf16, 64)
-KX_COMBINE(64)
 #else
 KX_DECODES(bf16, Bf16)
 KX_DECODES(f16, F16)
-KX_COMBINE(64)
 KX_COMBINE(80)
 KX_COMBINE(96)
 KX_COMBINE(112)
 KX_COMBINE(128)
 KX_COMBINE(256)
+KX_PREFILLS(bf16, Bf16)
+KX_PREFILLS(f16, F16)
 #endif
+KX_COMBINE(64)
 
 KX_KERNEL(BRANCH_THREADS, 1) next_branch(const BranchParams params) { branch(params); }
 KX_KERNEL(GATE_THREADS, 1) gate_rows(const GateParams params) { gate(params); }

@@ -98,6 +98,13 @@ KX_DEVICE float kx_exp2(float x) {
     return y;
 }
 
+// 1 / x, to about the last bit.
+KX_DEVICE float kx_reciprocal(float x) {
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
 // Rounds two numbers to nearest even; the first one is the lower half of the result.
 template <class T>
 KX_DEVICE u32 kx_pack(float low, float high);

@@ -141,6 +141,22 @@ struct RebuildParams {
     u32 pad;
 };
 
+// Attention of consecutive tokens of a prompt. The token at position p sees the keys at positions p - window + 1 to p.
+struct PrefillParams {
+    u64 q;        // T[queries][kv_heads * group][head_dim], after RoPE
+    u64 k;        // T[first + queries][kv_heads][head_dim], after RoPE
+    u64 v;        // T[first + queries][kv_heads][head_dim]
+    u64 out;      // T[queries][kv_heads * group][head_dim]
+    u32 first;    // position of the first query's token
+    u32 queries;  // tokens
+    u32 kv_heads;
+    u32 group;
+    u32 window;   // keys that a token sees, its own included: 1 to 2^31 - 1
+    float scale;  // log2(e) / sqrt(head_dim)
+    float cap;    // log2(e) times the soft cap of scores; 0: none
+    float steep;  // 2 log2(e) scale / cap
+};
+
 struct ActivityParams {
     u64 q;       // T[kv_heads * group][head_dim]
     u64 state;   // SequenceState

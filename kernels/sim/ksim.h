@@ -130,6 +130,8 @@ inline void kx_mma(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2]) {
 
 inline float kx_exp2(float x) { return exp2f(x); }
 
+inline float kx_reciprocal(float x) { return 1.0f / x; }
+
 template <class T>
 inline u32 kx_pack(float low, float high) {
     return ksim::Element<T>::round(low) | ksim::Element<T>::round(high) << 16;

@@ -29,8 +29,17 @@ struct Named {
     KX_NAMED_DECODE(of##_112)  \
     KX_NAMED_DECODE(of##_128)  \
     KX_NAMED_DECODE(of##_256)
+#define KX_NAMED_PREFILLS(of)                   \
+    KX_NAMED(prefill_##of##_64, PrefillParams)  \
+    KX_NAMED(prefill_##of##_80, PrefillParams)  \
+    KX_NAMED(prefill_##of##_96, PrefillParams)  \
+    KX_NAMED(prefill_##of##_112, PrefillParams) \
+    KX_NAMED(prefill_##of##_128, PrefillParams) \
+    KX_NAMED(prefill_##of##_256, PrefillParams)
 const Named KERNELS[] = {
-#ifdef KX_MUTANT
+#if defined(KX_MUTANT_PREFILL)
+    KX_NAMED(prefill_bf16_64, PrefillParams)
+#elif defined(KX_MUTANT)
     KX_NAMED_DECODE(bf16_64)
 #else
     KX_NAMED_DECODES(bf16)
@@ -40,6 +49,8 @@ const Named KERNELS[] = {
     KX_NAMED(combine_112, CombineParams)
     KX_NAMED(combine_128, CombineParams)
     KX_NAMED(combine_256, CombineParams)
+    KX_NAMED_PREFILLS(bf16)
+    KX_NAMED_PREFILLS(f16)
 #endif
     KX_NAMED(combine_64, CombineParams)
     KX_NAMED(next_branch, BranchParams)

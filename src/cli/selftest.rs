@@ -77,6 +77,9 @@ fn on_gpu(ordinal: usize, args: &SelftestArgs) -> Result<()> {
     for case in &verify::branch_cases() {
         report(&case.to_string(), &|| verify::compare_branches(&gpu, case))?;
     }
+    for case in &verify::prompt_cases() {
+        report(&case.to_string(), &|| verify::compare_prompt(&gpu, case))?;
+    }
     report(AGAINST_CPU, &|| {
         verify::compare_models(&demo(DeviceChoice::Cpu)?, &demo(DeviceChoice::Cuda(ordinal))?)
     })?;

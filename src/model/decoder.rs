@@ -16,6 +16,7 @@ use crate::model::device::{DeviceBackend, TensorDecoder};
 use crate::model::host::HostBackend;
 use crate::model::mixture::Mixture;
 use crate::model::rope::Rope;
+use crate::model::states::PromptStates;
 use crate::model::weight_types::WeightTypes;
 use crate::model::weights::Weights;
 use crate::numbers::count;
@@ -149,7 +150,7 @@ impl Decoder {
     }
 
     /// Runs a prompt with exact full attention and fills every cache in `caches` (all empty) with
-    /// its keys and values. Returns the normalised hidden states, `[tokens, hidden]`.
+    /// its keys and values.
     ///
     /// The prompt goes through one layer after the other, so full keys exist for one layer at a
     /// time: with pruned caches the process never holds the keys of a dense one.
@@ -158,7 +159,7 @@ impl Decoder {
         tokens: &[u32],
         caches: &mut [&mut SequenceCache],
         hooks: PrefillHooks<'_>,
-    ) -> Result<Vec<f32>> {
+    ) -> Result<PromptStates> {
         let config = &self.config;
         self.check_tokens(tokens)?;
         if tokens.is_empty() {

@@ -61,7 +61,6 @@ pub fn decode(
     prompts: &[Vec<u32>],
     fed: &[Vec<u32>],
 ) -> (Vec<Vec<f32>>, Vec<SequenceCache>) {
-    let hidden = model.config().hidden;
     let mut logits = Vec::new();
     let mut caches = Vec::new();
     for prompt in prompts {
@@ -69,8 +68,9 @@ pub fn decode(
         let states =
             with_quiet_hooks(|hooks| model.decoder.prefill(prompt, &mut [&mut cache], hooks))
                 .unwrap();
-        assert_eq!(states.len(), prompt.len() * hidden);
-        logits.push(model.decoder.logits(&states[states.len() - hidden..]).unwrap());
+        assert_eq!(states.tokens(), prompt.len());
+        assert_eq!(states.rows(prompt.len() - 1..prompt.len()).unwrap(), states.last().unwrap());
+        logits.push(model.decoder.logits(&states.last().unwrap()).unwrap());
         caches.push(cache);
     }
     let mut buffers = StepBuffers::new(model.config(), prompts.len());

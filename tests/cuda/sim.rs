@@ -17,12 +17,13 @@ use proptest::prelude::*;
 
 use crate::simulator::Simulator;
 
-const SCHEDULES: [Schedule; 5] = [
+pub const SCHEDULES: [Schedule; 6] = [
     Schedule::Forward,
     Schedule::Backward,
     Schedule::Random(1),
     Schedule::Random(2),
     Schedule::Random(3),
+    Schedule::Ahead,
 ];
 
 /// Runs cases, alternating the schedules between launches, and prints how many there were and their
@@ -259,6 +260,8 @@ fn cuda_sim_under_sanitizers() {
             "sim::cuda_sim_bf16_matches_the_oracle",
             "sim::cuda_sim_f16_matches_the_oracle",
             "sim::cuda_sim_the_rest_of_a_step_matches_plain_loops",
+            "prompts::cuda_sim_prompts_in_bf16_match_the_oracle",
+            "prompts::cuda_sim_prompts_in_f16_match_the_oracle",
         ])
         .env(kscope_sim::LIBRARY, kscope_sim::SANITIZED)
         .env("LD_PRELOAD", kscope_sim::SANITIZER_RUNTIME)
@@ -269,6 +272,6 @@ fn cuda_sim_under_sanitizers() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
-    assert!(text.contains("3 passed"), "the sanitized run ran no test:\n{text}");
+    assert!(text.contains("5 passed"), "the sanitized run ran no test:\n{text}");
     println!("{text}");
 }

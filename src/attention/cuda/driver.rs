@@ -115,7 +115,7 @@ impl Gpu {
             if shared > 48 << 10 {
                 set(MAX_SHARED, shared as i32)?;
             }
-            if matches!(kernel, Kernel::Decode(_)) {
+            if matches!(kernel, Kernel::Decode(_) | Kernel::Prefill(_)) {
                 // The blocks that are to run at once need nearly all of a multiprocessor's memory,
                 // in percent; left alone, the driver may give much of it to the cache.
                 set(CARVEOUT, 100)?;

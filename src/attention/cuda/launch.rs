@@ -4,8 +4,9 @@ use half::{bf16, f16};
 
 use super::params::{
     ActivityParams, AppendParams, BranchParams, CombineParams, DecodeParams, GateParams, Numbers,
-    RebuildParams,
+    PrefillParams, RebuildParams,
 };
+use super::prompt::PrefillKernel;
 use crate::attention::AttentionScale;
 use crate::element::Dtype;
 use crate::mask::Shape;
@@ -50,6 +51,8 @@ pub enum Kernel {
     Decode(DecodeKernel),
     /// Merge of a query head's items.
     Combine(usize),
+    /// Attention of a part of a prompt.
+    Prefill(PrefillKernel),
     /// Rotated queries; the new token into the window, a chunk into the middle.
     Append(Dtype),
     /// The end of a branch and the start of the next.
@@ -132,10 +135,12 @@ impl Kernel {
         let combine = HEAD_DIMS.map(Self::Combine);
         let store = [Self::Branch, Self::Gate, Self::Rebuild, Self::CodeMiddle];
         let store = halves.map(Self::Append).into_iter().chain(store);
+        let prefill = PrefillKernel::all().map(Self::Prefill);
         let activity = halves
             .into_iter()
             .flat_map(|dtype| [Self::ActivitySums(dtype), Self::ActivityMeans(dtype)]);
-        DecodeKernel::all().map(Self::Decode).chain(combine).chain(store).chain(activity)
+        let decode = DecodeKernel::all().map(Self::Decode).chain(combine);
+        decode.chain(prefill).chain(store).chain(activity)
     }
 
     /// The name of the entry point.
@@ -149,6 +154,9 @@ impl Kernel {
             Self::Append(dtype) => format!("append_{dtype}"),
             Self::Branch => "next_branch".to_owned(),
             Self::Gate => "gate_rows".to_owned(),
+            Self::Prefill(PrefillKernel { dtype, head_dim }) => {
+                format!("prefill_{dtype}_{head_dim}")
+            }
             Self::Rebuild => "rebuild_cache".to_owned(),
             Self::CodeMiddle => "code_middle_tokens".to_owned(),
             Self::ActivitySums(dtype) => format!("activity_sums_{dtype}"),
@@ -161,6 +169,7 @@ impl Kernel {
     pub fn shared_bytes(self) -> usize {
         match self {
             Self::Decode(kernel) => kernel.shared_bytes(),
+            Self::Prefill(kernel) => kernel.shared_bytes(),
             Self::Branch => 2 * (BRANCH_THREADS as usize / 32) * size_of::<f32>(),
             Self::Combine(head_dim) => {
                 let threads = self.threads() as usize;
@@ -182,6 +191,7 @@ impl Kernel {
                     256
                 }
             }
+            Self::Prefill(_) => PrefillKernel::THREADS,
             Self::Append(_) | Self::Rebuild | Self::CodeMiddle => STORE_THREADS,
             Self::Branch => BRANCH_THREADS,
             Self::Gate => GATE_THREADS,
@@ -194,6 +204,7 @@ impl Kernel {
     pub fn resident_blocks(self) -> usize {
         match self {
             Self::Decode(_) => 3,
+            Self::Prefill(_) => PrefillKernel::RESIDENT,
             _ => 1,
         }
     }
@@ -206,6 +217,8 @@ pub enum Params {
     Decode(DecodeParams),
     /// Parameters of [`Kernel::Combine`].
     Combine(CombineParams),
+    /// Parameters of [`Kernel::Prefill`].
+    Prefill(PrefillParams),
     /// Parameters of [`Kernel::Append`].
     Append(AppendParams),
     /// Parameters of [`Kernel::Branch`].
@@ -224,6 +237,7 @@ impl Params {
         match self {
             Self::Decode(params) => bytemuck::bytes_of(params),
             Self::Combine(params) => bytemuck::bytes_of(params),
+            Self::Prefill(params) => bytemuck::bytes_of(params),
             Self::Append(params) => bytemuck::bytes_of(params),
             Self::Branch(params) => bytemuck::bytes_of(params),
             Self::Gate(params) => bytemuck::bytes_of(params),

@@ -16,6 +16,7 @@ mod launch;
 mod layout;
 pub mod params;
 mod plan;
+mod prompt;
 mod sequence;
 
 pub use batch::Batch;
@@ -26,4 +27,5 @@ pub use driver::{Gpu, unusable};
 pub use launch::{DecodeKernel, HEAD_DIMS, Kernel, KernelShape, Launch, MOST_GROUP, Params};
 pub use layout::{DeviceMask, Layout, SLAB, check_codes};
 pub use plan::{Balance, Planned, Share, WorkPlan, plan};
+pub use prompt::{PrefillKernel, PromptPart};
 pub use sequence::{DeviceSequence, FillSource, StoredRow};

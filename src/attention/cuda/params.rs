@@ -293,6 +293,36 @@ pub struct RebuildParams {
     pub pad: u32,
 }
 
+/// `PrefillParams`: attention of a part of a prompt over the rows of one layer.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub struct PrefillParams {
+    /// Address of queries after RoPE, `[queries, heads, head_dim]`.
+    pub q: u64,
+    /// Address of keys after RoPE, `[first + queries, kv_heads, head_dim]`.
+    pub k: u64,
+    /// Address of values, `[first + queries, kv_heads, head_dim]`.
+    pub v: u64,
+    /// Address of the output, `[queries, heads, head_dim]`.
+    pub out: u64,
+    /// Position of the first query's token.
+    pub first: u32,
+    /// Tokens.
+    pub queries: u32,
+    /// KV heads.
+    pub kv_heads: u32,
+    /// Query heads per KV head.
+    pub group: u32,
+    /// Keys that a token sees, its own included; 1 to 2^31 - 1.
+    pub window: u32,
+    /// `log2(e) / sqrt(head_dim)`.
+    pub scale: f32,
+    /// `log2(e)` times the soft cap of scores, or 0.
+    pub cap: f32,
+    /// `2 log2(e) scale / cap`, or 0.
+    pub steep: f32,
+}
+
 /// `ActivityParams`: live importance of one layer.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]

@@ -290,7 +290,7 @@ fn upload<D: Device>(device: &D, dtype: Dtype, x: &[f32]) -> Result<D::Memory> {
     Ok(memory)
 }
 
-fn download<D: Device>(
+pub(super) fn download<D: Device>(
     device: &D,
     dtype: Dtype,
     memory: &D::Memory,

@@ -6,10 +6,12 @@ mod cases;
 mod kernels;
 mod memory;
 mod outcome;
+mod prompts;
 mod whole_model;
 
 pub use branches::{BranchCase, Norm, Part, branch_cases, compare_branches};
 pub use cases::{Bits, Case, Story, cases};
 pub use kernels::compare_kernels;
 pub use outcome::CaseOutcome;
+pub use prompts::{PromptCase, compare_prompt, prompt_cases};
 pub use whole_model::{compare_models, compare_recording};

@@ -10,7 +10,7 @@ use super::failed;
 use crate::attention::cuda::params::{AppendParams, Numbers};
 use crate::attention::cuda::{
     Batch, Device, DeviceCache, DeviceSequence, FillSource, FreeMemory, KernelShape, Launch,
-    MatrixProduct,
+    MatrixProduct, PromptPart,
 };
 use crate::attention::{Attention, DecodeItem};
 use crate::cache::{CacheSpec, Remote, SequenceCache};
@@ -41,6 +41,16 @@ pub trait DeviceAttend: Send {
     /// Stores one layer of a prompt: `k` (after RoPE) and `v` are `[tokens, kv_heads * head_dim]`
     /// in the cache's type.
     fn fill(&self, cache: &mut dyn Remote, layer: usize, k: &Tensor, v: &Tensor) -> Result<()>;
+
+    /// Attention of a part of a prompt in one layer: `q` `[part's tokens, heads * head_dim]` over
+    /// the rows of all tokens up to its last, with which `k` and `v` begin, `[tokens, kv_heads *
+    /// head_dim]`; all after RoPE and in the kernels' type, as is the result.
+    fn attend_prompt(
+        &self,
+        kernels: KernelShape,
+        part: PromptPart,
+        qkv: [&Tensor; 3],
+    ) -> Result<Tensor>;
 
     /// Begins a step of one token for every cache; [`Self::step`] follows for each layer. Gives the
     /// number of the step's launches: steps of one number make the same launches over the same
@@ -162,6 +172,18 @@ where
     fn fill(&self, cache: &mut dyn Remote, layer: usize, k: &Tensor, v: &Tensor) -> Result<()> {
         let source = FillSource::Rows { layer, k: address(k)?, v: address(v)? };
         DeviceCache::<D>::of(cache)?.sequence_mut().fill(&*self.device, &source)
+    }
+
+    fn attend_prompt(
+        &self,
+        kernels: KernelShape,
+        part: PromptPart,
+        [q, k, v]: [&Tensor; 3],
+    ) -> Result<Tensor> {
+        let out = Tensor::zeros(q.shape(), q.dtype(), q.device()).map_err(failed)?;
+        let addresses = [address(q)?, address(k)?, address(v)?, address(&out)?];
+        self.device.launch(&kernels.prefill(part, addresses))?;
+        Ok(out)
     }
 
     fn begin_step(&mut self, caches: &mut [&mut dyn Remote], heads: usize) -> Result<u64> {
@@ -381,7 +403,7 @@ pub(super) fn attend_here(
     Tensor::from_vec(out, (caches.len(), q_width), &TensorDevice::Cpu).map_err(failed)
 }
 
-fn remote(cache: &mut SequenceCache) -> Result<&mut dyn Remote> {
+pub(super) fn remote(cache: &mut SequenceCache) -> Result<&mut dyn Remote> {
     cache
         .remote_mut()
         .ok_or_else(|| Error::run("a cache is not on the device of the model that decodes over it"))

@@ -9,6 +9,7 @@ use crate::model::backend::{Backend, BackendWeights, Blueprint};
 use crate::model::buffers::StepBuffers;
 use crate::model::config::Config;
 use crate::model::hooks::{PrefillHooks, StepObserver};
+use crate::model::states::PromptStates;
 use crate::model::times::StepClock;
 
 /// Weights and caches on a device.
@@ -43,7 +44,7 @@ impl Backend for DeviceBackend {
         tokens: &[u32],
         caches: &mut [&mut SequenceCache],
         hooks: PrefillHooks<'_>,
-    ) -> Result<Vec<f32>> {
+    ) -> Result<PromptStates> {
         self.tensors.prefill(model, tokens, caches, hooks)
     }
 

@@ -13,6 +13,7 @@ mod branch;
 mod decoder;
 mod forward;
 mod launches;
+mod parts;
 mod placement;
 mod prefill;
 mod product;

@@ -207,6 +207,7 @@ pub struct TensorWeights {
     pub(crate) layers: Vec<TensorLayer>,
     pub(crate) norm: Tensor,
     pub(super) head: TensorLinear,
+    narrow: Option<Dtype>,
 }
 
 impl TensorWeights {
@@ -253,7 +254,8 @@ impl TensorWeights {
                 TensorLinear { parts: blocks.map_or_else(dense, Ok)?, bias: None }
             }
         };
-        let weights = Self { embedding, layers, norm: vector(&host.norm, device)?, head };
+        let (norm, narrow) = (vector(&host.norm, device)?, host.types().narrow());
+        let weights = Self { embedding, layers, norm, head, narrow };
         weights.settle(device).map_err(failed)?;
         Ok(weights)
     }
@@ -265,11 +267,10 @@ impl TensorWeights {
             .chain([&self.head])
     }
 
-    /// Whether the weights have fewer bits than f32.
-    pub(super) fn is_narrow(&self) -> bool {
-        let wide =
-            |part: &Product| matches!(part, Product::Dense(weight) if weight.dtype() == DType::F32);
-        !self.linears().flat_map(|linear| &linear.parts).all(wide)
+    /// Where the model's weights have fewer bits than f32, the 16-bit type that is nearest to them.
+    /// candle's CPU device widens them, which changes nothing here.
+    pub(super) fn narrow(&self) -> Option<Dtype> {
+        self.narrow
     }
 
     /// Whether a decode step of so many rows uses the same memory each time.

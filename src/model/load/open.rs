@@ -130,6 +130,8 @@ impl Opened {
             None => None,
             Some(placement) => {
                 let keep_blocks = dtype.is_none();
+                let what = format!("the weights of {}", self.name);
+                placement.check_memory(&what, weights.types().bytes())?;
                 let read = TensorWeights::read(
                     &self.config,
                     &weights,
