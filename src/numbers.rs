@@ -30,9 +30,32 @@ pub fn bytes(bytes: u64) -> String {
     }
 }
 
+/// A number with this many decimals. One that rounds to nothing has no sign: sums of nothing are −0,
+/// and differences are often a little below it.
+pub fn plain(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
+    match text.strip_prefix('-') {
+        Some(digits) if is_nothing(digits) => digits.to_owned(),
+        _ => text,
+    }
+}
+
+/// A difference with its sign and this many decimals; one that rounds to nothing has none.
+pub fn signed(value: f64, decimals: usize) -> String {
+    let text = format!("{value:+.decimals$}");
+    match text.get(1..) {
+        Some(digits) if is_nothing(digits) => digits.to_owned(),
+        _ => text,
+    }
+}
+
+fn is_nothing(digits: &str) -> bool {
+    digits.chars().all(|c| matches!(c, '0' | '.'))
+}
+
 /// A share, 0 to 1, as a percentage with this many decimals: `71.25 %`.
 pub fn percent(share: f64, decimals: usize) -> String {
-    format!("{:.decimals$} %", 100.0 * share)
+    format!("{} %", plain(100.0 * share, decimals))
 }
 
 /// A divergence in nats with two digits or more: `0.0123`, `0.00050`, `4.3e-5`, `0`.
@@ -114,6 +137,17 @@ fn without_separators(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_rounds_to_nothing_has_no_sign() {
+        assert_eq!((plain(-0.0, 0), plain(-0.004, 2)), ("0".to_owned(), "0.00".to_owned()));
+        assert_eq!((plain(-0.006, 2), plain(2.5, 1)), ("-0.01".to_owned(), "2.5".to_owned()));
+        assert_eq!((signed(-4e-5, 4), signed(0.0, 1)), ("0.0000".to_owned(), "0.0".to_owned()));
+        assert_eq!((signed(0.06, 1), signed(-0.06, 1)), ("+0.1".to_owned(), "-0.1".to_owned()));
+        assert_eq!(percent(-1e-9, 1), "0.0 %");
+        let nothing: f64 = [].iter().sum::<f64>();
+        assert_eq!(plain(nothing, 1), "0.0");
+    }
 
     #[test]
     fn numbers_as_people_read_them() {

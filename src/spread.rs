@@ -24,6 +24,19 @@ pub fn median_ms(times: &[Duration]) -> f64 {
     if times.is_empty() { 0.0 } else { median(&mut times) }
 }
 
+/// What the 99.9th percentile is called.
+pub const P999: &str = "99.9 %";
+
+/// What the 99.9th percentile of `n` values is called: of fewer than 1,000 it is the largest.
+pub fn p999_name(n: usize) -> &'static str {
+    if n < 1_000 { "max" } else { P999 }
+}
+
+/// What the 99th percentile of `n` values is called: of fewer than 100 it is the largest.
+pub fn p99_name(n: usize) -> &'static str {
+    if n < 100 { "max" } else { "p99" }
+}
+
 /// Mean, standard error of the mean, and quantiles of a list of values.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Spread {
@@ -83,6 +96,15 @@ mod tests {
         assert_eq!((median(&mut [3.0, 1.0, 2.0]), median(&mut [4.0, 1.0, 2.0, 3.0])), (2.0, 2.5));
         let times = [1, 4, 2, 3].map(Duration::from_millis);
         assert_eq!((median_ms(&times), median_ms(&[])), (2.5, 0.0));
+    }
+
+    #[test]
+    fn a_percentile_is_called_the_largest_value_exactly_where_it_is() {
+        for n in [1, 60, 99, 100, 101, 998, 999, 1_000, 1_001, 3_000] {
+            let spread = Spread::of((0..n).map(|value| value as f64));
+            assert_eq!(p99_name(n) == "max", spread.p99 == spread.max, "p99 of {n}");
+            assert_eq!(p999_name(n) == "max", spread.p999 == spread.max, "p99.9 of {n}");
+        }
     }
 
     #[test]

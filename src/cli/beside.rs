@@ -9,7 +9,7 @@ use crate::cache::CacheSpec;
 use crate::decode::comparison::Comparison;
 use crate::decode::divergence::Divergence;
 use crate::decode::replay::{Recent, Replay, Stretch};
-use crate::learn::check::{self, Cost, Thresholds, Verdict};
+use crate::learn::check::{self, Cost, Evidence, Thresholds, Verdict};
 
 /// A plan and plain caches over the last steps of the first sequence, forced on the dense side's
 /// tokens, and the verdict that follows.
@@ -21,7 +21,8 @@ pub struct Beside {
     pub plan: Cost,
     /// 8 and 4 bits everywhere.
     pub plain: Vec<Cost>,
-    /// `ship` or `do not ship`, by the loss on this text alone and by what is plainer.
+    /// `do not ship` by the loss on this text or by what is plainer; else `not enough evidence`,
+    /// because one passage without questions is no check.
     pub verdict: &'static str,
     /// One sentence.
     pub reason: String,
@@ -52,7 +53,8 @@ pub fn beside(name: &str, comparison: &Comparison, recent: &Recent) -> Result<Op
         .map(|cache| measure(cache.name, &cache.spec))
         .collect::<Result<Vec<_>>>()?;
     let limits = Thresholds::default();
-    let verdict = Verdict::of_text(plan.kld_mean, None, &limits).beside(&plan, &plain, &limits);
+    let evidence = Evidence::of_passage(plan.kld_mean);
+    let verdict = Verdict::of(&evidence, &limits).beside(&plan, &plain, &limits);
     Ok(Some(Beside {
         steps: stretch.steps().len(),
         plan,

@@ -19,7 +19,7 @@ const EXAMPLES: &[(&[&str], &[&str])] = &[
         &[],
         &[
             "kscope",
-            "kscope --model smollm2-135m --mask masks/smollm2-135m-0.7.safetensors",
+            "kscope --model smollm2-135m --mask masks/smollm2-135m-61.safetensors",
             "kscope --model model.gguf --prompt-file notes.txt --record session.jsonl",
         ],
     ),
@@ -27,14 +27,14 @@ const EXAMPLES: &[(&[&str], &[&str])] = &[
         &["run"],
         &[
             "kscope run --model smollm2-135m --prompt 'Name three rivers.'",
-            "kscope run --chat --model smollm2-135m --mask masks/smollm2-135m-0.7.safetensors",
+            "kscope run --chat --model smollm2-135m --mask masks/smollm2-135m-61.safetensors",
             "kscope run --chat --json --max-new 64 --prompt 'My name is Ada.'",
         ],
     ),
     (
         &["compare"],
         &[
-            "kscope compare -m smollm2-135m --mask masks/smollm2-135m-0.7.safetensors --prompt-file a.txt",
+            "kscope compare -m smollm2-135m --mask masks/smollm2-135m-61.safetensors --prompt-file a.txt",
             "kscope compare --model smollm2-135m --plan k8v4 --prompt-file README.md --json",
         ],
     ),
@@ -64,7 +64,7 @@ const EXAMPLES: &[(&[&str], &[&str])] = &[
     (
         &["bench", "decode"],
         &[
-            "kscope bench decode -m smollm2-135m --mask masks/smollm2-135m-0.7.safetensors --depth 0,4096",
+            "kscope bench decode -m smollm2-135m --mask masks/smollm2-135m-61.safetensors --depth 0,4096",
         ],
     ),
     (

@@ -34,9 +34,9 @@ pub struct LearnArgs {
     out: Option<PathBuf>,
     #[command(flatten)]
     force: ForceArg,
-    /// Texts to hide facts in and to learn from: text, Markdown or JSON lines; without, what
-    /// `kscope fetch texts` brought
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    /// Texts to hide facts in and to learn from: files of text, Markdown or JSON lines, and folders
+    /// of them; without, what `kscope fetch texts` brought
+    #[arg(long, value_name = "FILE|FOLDER", num_args = 1..)]
     haystack: Vec<PathBuf>,
     /// Field of JSON lines that holds the text
     #[arg(long, value_name = "NAME", default_value = "text")]

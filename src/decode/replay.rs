@@ -104,9 +104,14 @@ impl Stretch {
         self.dense.spec()
     }
 
+    /// Tokens in the cache after the last step.
+    pub fn end(&self) -> usize {
+        self.dense.tokens() + self.steps.len()
+    }
+
     /// Bytes of the dense cache after the last step.
     pub fn dense_bytes(&self) -> usize {
-        self.dense.spec().bytes_at(self.dense.tokens() + self.steps.len()).total()
+        self.dense.spec().bytes_at(self.end()).total()
     }
 }
 

@@ -58,6 +58,12 @@ pub struct EvalOrder {
     pub out: Option<PathBuf>,
 }
 
+/// What a model is evaluated on where no text is named, if that is not what was fetched: the demo
+/// knows the language of its sentences alone.
+pub fn own_text(model: &str) -> Option<&'static str> {
+    (model == "demo").then_some(crate::learn::data::SENTENCES)
+}
+
 impl EvalOrder {
     /// The command that would do the same over these texts. Masks are named, not given: on the screen
     /// they may be in no file.
@@ -278,9 +284,8 @@ fn prepared(model: &Arc<Model>, order: &EvalOrder) -> Result<(EvalPlan, RunHeade
     let all = [&dense; 2].into_iter().chain(masks.iter().map(|mask| &mask.spec));
     let bytes = all.map(|spec| spec.bytes_at(longest).total()).sum();
     model.check_cache_memory(&format!("caches of {} masks and dense", masks.len()), bytes)?;
-    // The demo model knows one language only.
-    let asked = match (&order.texts[..], model.name.as_str()) {
-        ([], "demo") => vec![crate::learn::data::SENTENCES.to_owned()],
+    let asked = match (&order.texts[..], own_text(&model.name)) {
+        ([], Some(own)) => vec![own.to_owned()],
         (texts, _) => texts.to_vec(),
     };
     let (essay, haystack) = essay(&asked)?;

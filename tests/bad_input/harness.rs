@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// Memory that an input may take beyond what the program takes with a good one.
 const MOST_BYTES: u64 = 512 << 20;
 
-/// Time that an input may take beyond what the program takes with a good one.
+/// Processor time that an input may take beyond what the program takes with a good one.
 const MOST_TIME: Duration = Duration::from_secs(5);
 
 /// When a run is ended that does not end by itself.
@@ -118,9 +118,9 @@ fn everything(folder: &Path) -> BTreeSet<PathBuf> {
     found
 }
 
-/// Waits for a child and gives its exit code (`None` after a signal) and its peak of resident
-/// memory in bytes. A child that does not end is killed.
-fn wait(child: &std::process::Child) -> (Option<i32>, u64) {
+/// Waits for a child and gives its exit code (`None` after a signal), its processor time and its peak of
+/// resident memory in bytes. A child that does not end is killed.
+fn wait(child: &std::process::Child) -> (Option<i32>, Duration, u64) {
     let started = Instant::now();
     loop {
         let mut status = 0;
@@ -132,7 +132,10 @@ fn wait(child: &std::process::Child) -> (Option<i32>, u64) {
             unsafe { libc::wait4(child.id() as i32, &mut status, libc::WNOHANG, &mut used) };
         if ended != 0 {
             let code = libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status));
-            return (code, used.ru_maxrss as u64 * 1024);
+            let time = |of: libc::timeval| {
+                Duration::from_secs(of.tv_sec as u64) + Duration::from_micros(of.tv_usec as u64)
+            };
+            return (code, time(used.ru_utime) + time(used.ru_stime), used.ru_maxrss as u64 * 1024);
         }
         if started.elapsed() > PATIENCE {
             // SAFETY: the child has not been waited for, so its number is still its own.
@@ -162,11 +165,12 @@ fn run(case: &Case) -> Ended {
         .stdin(Stdio::from(std::fs::File::open(&case.stdin).unwrap()))
         .stdout(Stdio::from(file("out")))
         .stderr(Stdio::from(file("err")));
-    let started = Instant::now();
-    #[expect(clippy::zombie_processes, reason = "wait4 waits for it, and counts its memory")]
+    #[expect(
+        clippy::zombie_processes,
+        reason = "wait4 waits for it, and counts its time and memory"
+    )]
     let child = command.spawn().unwrap();
-    let (code, bytes) = wait(&child);
-    let time = started.elapsed();
+    let (code, time, bytes) = wait(&child);
     let read = |name: &str| std::fs::read(path(name)).unwrap();
     let left = everything(&at).difference(&before).cloned().collect();
     Ended { code, out: read("out"), err: read("err"), time, bytes, left }
@@ -185,7 +189,7 @@ fn faults(case: &Case, ended: &Ended, (time, bytes): (Duration, u64)) -> Vec<Str
     must(!err.contains("panicked at"), "panics".to_owned());
     must(!ended.err.iter().any(is_control), "prints a control character to standard error".into());
     must(!ended.out.iter().any(is_control), "prints a control character".to_owned());
-    must(ended.time < MOST_TIME + time, format!("takes {:.1} s", ended.time.as_secs_f64()));
+    must(ended.time < MOST_TIME + time, format!("computes for {:.1} s", ended.time.as_secs_f64()));
     must(ended.bytes < MOST_BYTES + bytes, format!("takes {} MiB", ended.bytes >> 20));
     let expected: &[i32] = match case.expected {
         Expected::Refused => &[2],

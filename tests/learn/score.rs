@@ -216,6 +216,18 @@ fn score_writes_the_sensitivity_with_what_it_was_measured_on() {
         assert_eq!(refused.status.code(), Some(2), "{args:?}: {error}");
         assert!(error.contains(part) && error.lines().count() == 1, "{args:?}: {error}");
     }
+    // A window with no room for recall prompts names one that has it, whatever is drawn.
+    for seed in ["0", "4"] {
+        let of = |tokens: &str| {
+            let short = ["--windows", "1", "--rows", "8", "--sink", "4", "--recent", "16"];
+            let size = ["--chunk", "16", "--window-tokens", tokens, "--seed", seed];
+            run(&[&out[..], &short, &size, &["--text", "notes.txt"]].concat())
+        };
+        let error = String::from_utf8(of("60").stderr).unwrap();
+        let (_, said) = error.split_once(": --window-tokens ").unwrap_or_else(|| panic!("{error}"));
+        let done = of(said.split_once(' ').unwrap().0);
+        assert!(done.status.success(), "{error}{}", String::from_utf8_lossy(&done.stderr));
+    }
     // Without --text it reads fetched texts, and here are none.
     let bare = kscope()
         .current_dir(folder.path())

@@ -133,7 +133,9 @@ fn a_plan_of_16_and_0_bits_is_a_mask_of_version_1() {
 #[test]
 fn the_shipped_masks_are_written_as_they_are() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("masks");
-    for name in ["demo", "smollm2-135m-0.5", "smollm2-135m-0.7", "smollm2-135m-0.8"] {
+    let sizes = ["0.5", "0.7", "0.8", "75", "61", "48", "35"];
+    let names = sizes.map(|size| format!("smollm2-135m-{size}"));
+    for name in names.iter().map(String::as_str).chain(["demo"]) {
         let bytes = std::fs::read(folder.join(format!("{name}.safetensors"))).unwrap();
         let contents = files::parse(&bytes, name, &Split::default()).unwrap();
         assert!(contents.clone().into_mask(name).unwrap().plan.is_mask());

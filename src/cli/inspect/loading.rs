@@ -96,12 +96,12 @@ pub(super) fn loader(
         asked;
     let feed = mode.into();
     Box::new(move |progress| {
-        let opened = model_args.open(&source)?;
+        let mut opened = model_args.open(&source)?;
         // Masks are read before the weights, so that a wrong mask is reported at once.
         let config = opened.config.clone();
         let mut choice = cache.choice(&config, model_args.device)?;
         let shipped = match choice.given {
-            None if !cache.is_dense() => shipped_mask(&opened)?,
+            None if !cache.is_dense() => shipped_mask(&mut opened)?,
             _ => None,
         };
         if let Some(shipped) = shipped {
@@ -183,24 +183,42 @@ fn sensitivity(
     }
 }
 
-/// Masks inside the program, which their models open with where none is given.
-const SHIPPED: [(&str, &[u8]); 2] = [
-    ("masks/demo.safetensors", include_bytes!("../../../masks/demo.safetensors")),
-    (
-        "masks/smollm2-135m-0.5.safetensors",
-        include_bytes!("../../../masks/smollm2-135m-0.5.safetensors"),
-    ),
+/// A mask inside the program, which its model opens with where none is given.
+struct Shipped {
+    name: &'static str,
+    bytes: &'static [u8],
+    /// [`weights_sample`](crate::model::load::Opened::weights_sample) of the model it was made for.
+    weights: &'static str,
+}
+
+const SHIPPED: [Shipped; 2] = [
+    Shipped {
+        name: "masks/demo.safetensors",
+        bytes: include_bytes!("../../../masks/demo.safetensors"),
+        weights: "2f65aee2ccb537c8dee7529d55da51ea7eef448efadb422c6b724da5403c68d4",
+    },
+    Shipped {
+        name: "masks/smollm2-135m-75.safetensors",
+        bytes: include_bytes!("../../../masks/smollm2-135m-75.safetensors"),
+        weights: "0516de4b972818576c9eba706cea80d53b3e65ff19bcd0baea0f87c566d27678",
+    },
 ];
 
-/// The mask inside the program that was made for this model, by its name and sizes.
-fn shipped_mask(opened: &crate::model::load::Opened) -> Result<Option<GivenPlan>> {
-    let config = &opened.config;
-    let fingerprint = fingerprint(&config.geometry());
-    for (name, bytes) in SHIPPED {
+/// The mask inside the program that was made for this model, by its name, its sizes and its weights:
+/// what was trained further, or quantised otherwise, keeps the name and has another mask.
+fn shipped_mask(opened: &mut crate::model::load::Opened) -> Result<Option<GivenPlan>> {
+    let fingerprint = fingerprint(&opened.config.geometry());
+    for Shipped { name, bytes, weights } in SHIPPED {
         let contents = files::parse(bytes, name, &Split::default())?;
         let origin = contents.origin();
         if origin.fingerprint == fingerprint && origin.model == opened.name {
-            let mut given = fitting(contents, name, config)?;
+            if opened.weights_sample()? != weights {
+                opened.warnings.push(format!(
+                    "{name} was made for a model of this name and sizes with other weights: decoding dense, --mask {name} decodes with it"
+                ));
+                continue;
+            }
+            let mut given = fitting(contents, name, &opened.config)?;
             if opened.name != "demo" {
                 given.warnings.push(format!(
                     "decoding with the mask that comes with {}, {name}: --mask none decodes dense",
@@ -216,13 +234,29 @@ fn shipped_mask(opened: &crate::model::load::Opened) -> Result<Option<GivenPlan>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::load::Opened;
 
     #[test]
     fn masks_inside_the_program_are_read_and_bound_to_a_model() {
-        for (name, bytes) in SHIPPED {
+        for Shipped { name, bytes, .. } in SHIPPED {
             let contents = files::parse(bytes, name, &Split::default()).expect(name);
             let origin = contents.origin();
             assert!(!origin.model.is_empty() && origin.fingerprint.len() == 64, "{name}");
         }
+    }
+
+    /// The name of a model and its sizes say nothing of its weights.
+    #[test]
+    fn a_mask_inside_the_program_is_for_the_weights_it_was_made_for() {
+        let demo = || Opened::open(&ModelSource::Demo).expect("the demo");
+        let given = shipped_mask(&mut demo()).expect("read").expect("its own mask");
+        assert_eq!(given.name, "masks/demo.safetensors");
+        let config = Box::new(demo().config.clone());
+        let (name, weights) = ("demo".to_owned(), Default::default());
+        let source = ModelSource::Random { name, config, seed: 1, weights, warnings: Vec::new() };
+        let mut other = Opened::open(&source).expect("the sizes of the demo");
+        assert!(shipped_mask(&mut other).expect("read").is_none());
+        let warning = other.warnings.last().expect("told");
+        assert!(warning.contains("other weights"), "{warning}");
     }
 }

@@ -13,7 +13,7 @@ use crate::cli::progress::ProgressLine;
 use crate::cli::table::Style;
 use crate::cli::values;
 use crate::cli::widths::PlanReport;
-use crate::learn::check::{self, CheckPlan, Cost, Losses, McNemar, Thresholds, Verdict};
+use crate::learn::check::{self, Answers, CheckPlan, Cost, Evidence, Losses, Thresholds, Verdict};
 use crate::learn::data::{self, Haystack, HaystackPart, HaystackPiece, SENTENCES};
 use crate::mask::{CachePlan, Window};
 use crate::model::Model;
@@ -162,7 +162,7 @@ struct Row {
     /// Mean KLD of each window, in the order of the texts.
     window_kld: Vec<f64>,
     paired: Paired,
-    recall: Option<Recall>,
+    recall: Option<Answers>,
     /// Beside the plain caches of this run; null for those, and where there are none.
     verdict: Option<Judged>,
 }
@@ -198,16 +198,6 @@ impl Paired {
             times_less: Some(mean(other) / mean(own)).filter(|ratio| ratio.is_finite()),
         }
     }
-}
-
-/// Answers beside the dense ones.
-#[derive(Debug, Serialize)]
-struct Recall {
-    asked: usize,
-    right: f64,
-    /// McNemar's exact test, one-sided.
-    #[serde(flatten)]
-    test: McNemar,
 }
 
 /// Measures every point over the windows, and prints the table.
@@ -273,16 +263,13 @@ fn report(
         losses.kv_bytes.iter().sum::<usize>() as f64 / losses.kv_bytes.len().max(1) as f64
     };
     let (dense, plans) = (&losses[0], &losses[1..]);
-    let baseline = plans[against].window_means();
+    let texts = plan.texts.len();
+    let baseline = plans[against].window_means(texts);
+    let dense_right = dense.right();
     let row = |(point, losses): (&SweepPoint, &Losses)| {
-        let divergence = losses.divergence(losses.texts.len());
-        let window_kld = losses.window_means();
+        let divergence = losses.divergence(texts);
+        let window_kld = losses.window_means(texts);
         let over_windows = Spread::of(window_kld.iter().copied());
-        let recall = (!losses.answers.is_empty()).then(|| Recall {
-            asked: losses.answers.len(),
-            right: losses.recall(),
-            test: McNemar::of(&dense.right(), &losses.right()),
-        });
         Row {
             plan: point.name.clone(),
             window: point.spec.window(),
@@ -293,7 +280,7 @@ fn report(
             top1_agreement: divergence.top1_agreement,
             paired: Paired::of(&window_kld, &baseline),
             window_kld,
-            recall,
+            recall: Answers::of(&dense_right, &losses.right()),
             verdict: None,
         }
     };
@@ -313,27 +300,19 @@ fn report(
         kv_bytes_dense: mean_bytes(dense),
         against: points[against].name.clone(),
         dense_recall: (!dense.answers.is_empty()).then(|| dense.recall()),
-        rows: judged(
-            points,
-            points.iter().zip(plans).map(row).collect(),
-            (args.texts.window_tokens, dense.recall()),
-        ),
+        rows: judged(points, points.iter().zip(plans).map(row).collect(), args.texts.window_tokens),
     }
 }
 
 /// The rows with their verdicts: a plan is judged beside the plans of this run that have a name, at
 /// the length of the windows' end.
-fn judged(
-    points: &[SweepPoint],
-    mut rows: Vec<Row>,
-    (tokens, dense_recall): (usize, f64),
-) -> Vec<Row> {
+fn judged(points: &[SweepPoint], mut rows: Vec<Row>, tokens: usize) -> Vec<Row> {
     let is_plain = |point: &SweepPoint| {
         let named = CachePlan::named(&point.name, point.spec.shape());
         named.is_ok_and(|named| named == *point.spec.plan())
     };
     let cost = |(point, row): (&SweepPoint, &Row)| {
-        let recall = row.recall.as_ref().map(|recall| recall.right);
+        let recall = row.recall.map(|recall| recall.own);
         let spec = (&*point.spec, Arc::clone(point.spec.sight()));
         Cost::of(&point.name, spec, tokens, row.kld.mean, recall)
     };
@@ -347,8 +326,13 @@ fn judged(
         if plain.is_empty() || is_plain(point) {
             continue;
         }
-        let answers = row.recall.as_ref().map(|own| ((dense_recall, own.right), &own.test));
-        let verdict = Verdict::of_text(own.kld_mean, answers, &limits).beside(own, &plain, &limits);
+        let evidence = Evidence {
+            digit_nll: None,
+            kld: own.kld_mean,
+            windows: row.window_kld.clone(),
+            answers: row.recall,
+        };
+        let verdict = Verdict::of(&evidence, &limits).beside(own, &plain, &limits);
         row.verdict = Some(Judged { verdict: verdict.word(), reason: verdict.reason });
     }
     rows
@@ -419,7 +403,7 @@ fn cells(row: &Row) -> Vec<String> {
         percent(row.top1_agreement, 1),
         format!("{won} of {windows}{times}"),
     ];
-    if let Some(Recall { right, test, .. }) = &row.recall {
+    if let Some(Answers { own: right, test, .. }) = &row.recall {
         cells.push(percent(*right, 1));
         cells.push(format!("{} / {} ({:.2})", test.lost, test.won, test.p));
     }

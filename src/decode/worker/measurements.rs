@@ -160,5 +160,6 @@ fn measured(subject: Subject, stretch: &Stretch, replay: &Replay, left: usize) -
         dense_kv: stretch.dense_bytes(),
         left,
         over: stretch.checksum(),
+        cached: stretch.end(),
     }))
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::contenders::{Contender, Counts};
+use super::verdict::{Answers, Evidence};
 use crate::cache::{CacheSpec, SequenceCache};
 use crate::decode::divergence::{Divergence, StepDivergence};
 use crate::learn::data::{Question, Tokens};
@@ -54,6 +55,8 @@ pub struct CheckRow {
     /// Mean KL(dense || pruned) per forced token over all windows of the first texts (those of the
     /// kind that was trained on), in nats.
     pub kld_mean: f64,
+    /// That of each of these windows.
+    pub kld_windows: Vec<f64>,
     /// Divergence on each text.
     pub texts: Vec<TextLoss>,
     /// Whether each answer was right, in order.
@@ -80,9 +83,9 @@ impl Losses {
         Divergence::of(&steps)
     }
 
-    /// Mean KLD of each window, in the order of the texts.
-    pub fn window_means(&self) -> Vec<f64> {
-        self.texts.iter().flatten().map(|steps| Divergence::of(steps).kld.mean).collect()
+    /// Mean KLD of each window of the first `texts` texts, in their order.
+    pub fn window_means(&self, texts: usize) -> Vec<f64> {
+        self.texts[..texts].iter().flatten().map(|steps| Divergence::of(steps).kld.mean).collect()
     }
 
     /// Share of the questions that were answered with every digit right; 0 where none was asked.
@@ -94,6 +97,18 @@ impl Losses {
     /// Whether each answer was right, in order.
     pub fn right(&self) -> Vec<bool> {
         self.answers.iter().map(|answer| answer.right).collect()
+    }
+}
+
+impl CheckRow {
+    /// What a verdict on this row is on, beside dense.
+    pub fn beside(&self, dense: &Self) -> Evidence {
+        Evidence {
+            digit_nll: (self.asked > 0).then_some((dense.digit_nll, self.digit_nll)),
+            kld: self.kld_mean,
+            windows: self.kld_windows.clone(),
+            answers: Answers::of(&dense.answers, &self.answers),
+        }
     }
 }
 
@@ -171,6 +186,7 @@ impl Contender {
             digit_nll: answers.iter().map(|answer| answer.nll).sum::<f64>()
                 / answers.len().max(1) as f64,
             kld_mean: losses.divergence(own_texts).kld.mean,
+            kld_windows: losses.window_means(own_texts),
             texts: texts.collect(),
             answers: losses.right(),
         }

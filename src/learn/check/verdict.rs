@@ -1,8 +1,10 @@
 //! Ship or do not ship: fixed thresholds on the loss of a mask, and nothing plainer that is better at
 //! its bytes.
 
+use super::mcnemar::{self, McNemar};
 use super::plain::Cost;
 use crate::numbers;
+use crate::spread::Spread;
 
 /// The largest loss that a mask may have.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
@@ -23,36 +25,61 @@ impl Default for Thresholds {
     }
 }
 
-/// McNemar's exact test on paired answers, one-sided: does the pruned side lose more than it wins?
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
-pub struct McNemar {
-    /// Answers that only dense gave.
-    pub lost: usize,
-    /// Answers that only the pruned side gave.
-    pub won: usize,
-    /// Probability of at least `lost` losses among the pairs that differ, if both sides were
-    /// equally good.
-    pub p: f64,
+/// What a verdict is on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evidence {
+    /// Mean negative log-probability of the digits, nats: dense, then this. `None` where no answer was
+    /// scored.
+    pub digit_nll: Option<(f64, f64)>,
+    /// Mean forced KLD over all windows, nats.
+    pub kld: f64,
+    /// That of each window.
+    pub windows: Vec<f64>,
+    /// The answers; `None` where nothing was asked.
+    pub answers: Option<Answers>,
 }
 
-impl McNemar {
-    /// The test on paired answers, dense first.
-    pub fn of(dense: &[bool], pruned: &[bool]) -> Self {
-        let count = |a: bool| dense.iter().zip(pruned).filter(|&(&d, &p)| d == a && p != a).count();
-        let (lost, won) = (count(true), count(false));
-        let n = lost + won;
-        // Binomial(n, 1/2), in logarithms, because n may be in the hundreds.
-        let mut ln_choose = 0.0_f64;
-        let mut tail = 0.0;
-        for k in 0..=n {
-            if k > 0 {
-                ln_choose += ((n - k + 1) as f64 / k as f64).ln();
-            }
-            if k >= lost {
-                tail += (ln_choose - n as f64 * std::f64::consts::LN_2).exp();
-            }
-        }
-        Self { lost, won, p: tail.min(1.0) }
+/// The same questions, answered by dense and by another side.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Answers {
+    /// Questions.
+    pub asked: usize,
+    /// Share that dense had right.
+    #[serde(skip)]
+    pub dense: f64,
+    /// Share that the other side had right.
+    #[serde(rename = "right")]
+    pub own: f64,
+    /// The test on the pairs.
+    #[serde(flatten)]
+    pub test: McNemar,
+}
+
+impl Answers {
+    /// Of the same questions in the same order; `None` where there are none.
+    pub fn of(dense: &[bool], own: &[bool]) -> Option<Self> {
+        let asked = dense.len();
+        let right = |answers: &[bool]| answers.iter().filter(|&&right| right).count() as f64;
+        (asked > 0).then(|| Self {
+            asked,
+            dense: right(dense) / asked as f64,
+            own: right(own) / asked as f64,
+            test: McNemar::of(dense, own),
+        })
+    }
+
+    /// Points of recall lost, 0 to 1; below 0 where some were won.
+    fn lost(&self) -> f64 {
+        self.dense - self.own
+    }
+
+    fn words(&self) -> String {
+        let McNemar { lost, won, p } = self.test;
+        format!(
+            "recall {:+.1} points ({lost} lost, {won} won of {}, p = {p:.2})",
+            -self.lost() * 100.0,
+            numbers::count(self.asked)
+        )
     }
 }
 
@@ -68,88 +95,17 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// The verdict on measured values: digit NLL and recall as (dense, learned), KLD, and the test
-    /// on paired answers.
-    pub fn of(
-        nll: (f64, f64),
-        recall: (f64, f64),
-        kld: f64,
-        test: &McNemar,
-        limits: &Thresholds,
-    ) -> Self {
-        let mut faults = Vec::new();
-        let more = nll.1 - nll.0;
-        let above = |value: f64, limit: f64| value.is_nan() || value > limit;
-        if above(more, limits.digit_nll) {
-            faults.push(format!(
-                "digit NLL is {more:.3} above dense (at most {:.3})",
-                limits.digit_nll
-            ));
+    /// The verdict on this evidence. A limit that is passed is a fault, on however little; nothing
+    /// is said for a mask before both text and answers are enough to tell.
+    pub fn of(evidence: &Evidence, limits: &Thresholds) -> Self {
+        let faults = evidence.faults(limits);
+        if !faults.is_empty() {
+            return Self { ship: false, has_evidence: true, reason: faults.join("; ") };
         }
-        if above(kld, limits.kld) {
-            faults.push(format!("text KLD is {kld:.4} (at most {:.4})", limits.kld));
-        }
-        let less = recall.0 - recall.1;
-        if above(less, limits.recall) {
-            faults.push(format!(
-                "recall is {:.1} points below dense (at most {:.1})",
-                less * 100.0,
-                limits.recall * 100.0
-            ));
-        }
-        if test.p < limits.significance {
-            faults.push(format!(
-                "it loses {} answers and wins {} (one-sided McNemar p = {:.3})",
-                test.lost, test.won, test.p
-            ));
-        }
-        let reason = match faults.is_empty() {
-            true => format!(
-                "digit NLL {more:+.3} against dense, text KLD {kld:.4}, recall {:+.1} points ({} lost, {} won, p = {:.2})",
-                -less * 100.0,
-                test.lost,
-                test.won,
-                test.p
-            ),
-            false => faults.join("; "),
-        };
-        Self { ship: faults.is_empty(), has_evidence: true, reason }
-    }
-
-    /// The verdict on the loss on text, and where questions were asked on the answers too: recall
-    /// of dense and pruned, 0 to 1, and the test on the pairs.
-    pub fn of_text(kld: f64, answers: Option<((f64, f64), &McNemar)>, limits: &Thresholds) -> Self {
-        let mut ship = kld <= limits.kld;
-        let limit = if ship { String::new() } else { format!(" (at most {:.4})", limits.kld) };
-        let mut reason = format!("text KLD is {}{limit}", numbers::nats(kld));
-        if let Some(((dense, pruned), test)) = answers {
-            ship &= dense - pruned <= limits.recall && test.p >= limits.significance;
-            reason += &format!(
-                ", recall {:+.1} points ({} lost, {} won, p = {:.2})",
-                (pruned - dense) * 100.0,
-                test.lost,
-                test.won,
-                test.p
-            );
-        }
-        Self { ship, has_evidence: true, reason }
-    }
-
-    /// The verdict on so many answers. Where even a mask that loses as many points as it may, and wins
-    /// nothing back, would pass the test on pairs, a mask that passed has not shown anything.
-    pub fn on_answers(self, answers: usize, limits: &Thresholds) -> Self {
-        let needed = answers_needed(limits);
-        if !self.ship || answers >= needed {
-            return self;
-        }
-        let reason = format!(
-            "a check of {} answers cannot tell a loss of {:.1} points from chance, one of {} can; {}",
-            numbers::count(answers),
-            limits.recall * 100.0,
-            numbers::count(needed),
-            self.reason
-        );
-        Self { ship: false, has_evidence: false, reason }
+        let missing = evidence.missing(limits);
+        let has_evidence = missing.is_empty();
+        let reason = missing.into_iter().chain([evidence.words()]).collect::<Vec<_>>().join("; ");
+        Self { ship: has_evidence, has_evidence, reason }
     }
 
     /// Says what plain caches cost and lose, and takes `ship` back where one of them is better at
@@ -189,30 +145,121 @@ impl Verdict {
     }
 }
 
-/// Answers among which a loss of the limit is so many lost ones that the test on pairs finds them:
-/// `k` losses and no win have a probability of `0.5^k`.
-fn answers_needed(limits: &Thresholds) -> usize {
-    let losses = limits.significance.log2().abs().floor() + 1.0;
-    (losses / limits.recall).ceil() as usize
+impl Evidence {
+    /// Text alone: one passage, on which nothing was asked.
+    pub fn of_passage(kld: f64) -> Self {
+        Self { digit_nll: None, kld, windows: vec![kld], answers: None }
+    }
+
+    /// Limits that are passed.
+    fn faults(&self, limits: &Thresholds) -> Vec<String> {
+        let above = |value: f64, limit: f64| value.is_nan() || value > limit;
+        let mut faults = Vec::new();
+        if let Some((dense, own)) = self.digit_nll
+            && above(own - dense, limits.digit_nll)
+        {
+            faults.push(format!(
+                "digit NLL is {:.3} above dense (at most {:.3})",
+                own - dense,
+                limits.digit_nll
+            ));
+        }
+        if above(self.kld, limits.kld) {
+            faults.push(format!("text KLD is {:.4} (at most {:.4})", self.kld, limits.kld));
+        }
+        let Some(answers) = &self.answers else { return faults };
+        if above(answers.lost(), limits.recall) {
+            faults.push(format!(
+                "recall is {:.1} points below dense (at most {:.1})",
+                answers.lost() * 100.0,
+                limits.recall * 100.0
+            ));
+        }
+        let McNemar { lost, won, p } = answers.test;
+        if p < limits.significance {
+            faults.push(format!(
+                "it loses {lost} answers and wins {won} (one-sided McNemar p = {p:.3})"
+            ));
+        }
+        faults
+    }
+
+    /// Why this is not enough to say that the limits hold.
+    fn missing(&self, limits: &Thresholds) -> Vec<String> {
+        let mut missing = Vec::new();
+        let windows = self.windows.len();
+        let error = Spread::of(self.windows.iter().copied()).stderr;
+        match (windows > 1).then_some(error) {
+            None => {
+                missing.push("one window of text does not tell how far others differ".to_owned())
+            }
+            Some(error) if self.kld + 2.0 * error > limits.kld => {
+                let share = (2.0 * error / (limits.kld - self.kld)).powi(2);
+                let needed = match (share * windows as f64).ceil() {
+                    needed if needed.is_finite() => {
+                        format!(", about {} windows would", numbers::count(needed as usize))
+                    }
+                    _ => String::new(),
+                };
+                missing.push(format!(
+                    "text KLD is {:.4} ± {error:.4} on {windows} windows, which does not tell it from {:.4}{needed}",
+                    self.kld, limits.kld
+                ));
+            }
+            Some(_) => {}
+        }
+        let Some(answers) = &self.answers else {
+            missing.push("no question was asked".to_owned());
+            return missing;
+        };
+        let needed = answers.needed(limits);
+        if answers.asked < needed {
+            missing.push(format!(
+                "a loss of {:.1} points shows in {} of checks with {} answers, in {} of those with {}",
+                limits.recall * 100.0,
+                numbers::percent(answers.power(limits), 0),
+                numbers::count(answers.asked),
+                numbers::percent(POWER, 0),
+                numbers::count(needed)
+            ));
+        }
+        missing
+    }
+
+    /// What was measured, in words.
+    fn words(&self) -> String {
+        let nll = self
+            .digit_nll
+            .map(|(dense, own)| format!("digit NLL {:+.3} against dense", own - dense));
+        let kld = format!("text KLD {}", numbers::nats(self.kld));
+        let answers = self.answers.as_ref().map(Answers::words);
+        nll.into_iter().chain([kld]).chain(answers).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Chance with which a check should find a loss of the limit.
+const POWER: f64 = 0.8;
+
+impl Answers {
+    /// Share of pairs that differ: as seen, and at least what a loss of the limit makes differ.
+    fn differ(&self, limits: &Thresholds) -> f64 {
+        let seen = (self.test.lost + self.test.won) as f64 / self.asked as f64;
+        seen.max(limits.recall)
+    }
+
+    fn power(&self, limits: &Thresholds) -> f64 {
+        mcnemar::power(self.asked, self.differ(limits), limits.recall, limits.significance)
+    }
+
+    /// Answers with which the test on pairs finds a loss of the limit often enough.
+    fn needed(&self, limits: &Thresholds) -> usize {
+        mcnemar::answers_needed(self.differ(limits), limits.recall, limits.significance, POWER)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn mcnemar_is_the_exact_binomial_tail() {
-        let pairs = |lost: usize, won: usize, same: usize| {
-            let dense = [vec![true; lost], vec![false; won], vec![true; same]].concat();
-            let pruned = [vec![false; lost], vec![true; won], vec![true; same]].concat();
-            McNemar::of(&dense, &pruned)
-        };
-        // P(X >= 5), X ~ B(5, 1/2) = 1/32; P(X >= 8), X ~ B(10, 1/2) = (45 + 10 + 1) / 1024.
-        assert!((pairs(5, 0, 20).p - 1.0 / 32.0).abs() < 1e-12);
-        assert!((pairs(8, 2, 5).p - 56.0 / 1024.0).abs() < 1e-12);
-        assert_eq!(pairs(0, 0, 7), McNemar { lost: 0, won: 0, p: 1.0 });
-        assert!(pairs(400, 100, 0).p < 1e-30);
-    }
 
     #[test]
     fn nothing_ships_where_something_plainer_is_better_at_these_bytes() {
@@ -243,33 +290,42 @@ mod tests {
         // What failed anyway still fails, whatever is beside it.
         let faulty = Verdict { ship: false, has_evidence: true, reason: "text KLD".to_owned() };
         assert!(!faulty.beside(&own, &[cost("k8v8", 700, 1.0, 0.0)], &limits).ship);
-        let of_text = |kld, answers| Verdict::of_text(kld, answers, &limits).ship;
-        assert!(of_text(0.05, None) && !of_text(0.051, None) && !of_text(f64::NAN, None));
-        let (even, worse) =
-            (McNemar { lost: 3, won: 3, p: 0.66 }, McNemar { lost: 9, won: 1, p: 0.01 });
-        assert!(of_text(0.01, Some(((0.9, 0.89), &even))));
-        assert!(!of_text(0.01, Some(((0.9, 0.87), &even))));
-        assert!(!of_text(0.01, Some(((0.9, 0.89), &worse))));
+    }
+
+    /// `asked` questions of which dense had four in five right; text of eight windows.
+    fn evidence(kld: f64, (lost, won): (usize, usize), asked: usize) -> Evidence {
+        let dense: Vec<bool> = (0..asked).map(|n| n < asked * 4 / 5).collect();
+        let own = (0..asked).map(|n| match n < asked * 4 / 5 {
+            true => n >= lost,
+            false => n >= asked - won,
+        });
+        Evidence {
+            digit_nll: Some((0.1, 0.1)),
+            kld,
+            windows: (0..8).map(|n| kld * (0.9 + 0.2 * (n % 2) as f64)).collect(),
+            answers: Answers::of(&dense, &own.collect::<Vec<_>>()),
+        }
+    }
+
+    fn of(evidence: &Evidence) -> Verdict {
+        Verdict::of(evidence, &Thresholds::default())
     }
 
     /// A check of 14 answers once gave *ship*.
     #[test]
     fn a_check_that_is_too_small_says_how_large_it_should_be() {
-        let limits = Thresholds::default();
-        assert_eq!(answers_needed(&limits), 250);
-        let even = McNemar { lost: 0, won: 0, p: 1.0 };
-        let of = |nll, answers| {
-            let verdict = Verdict::of((0.1, nll), (0.8, 0.8), 0.01, &even, &limits);
-            verdict.on_answers(answers, &limits)
-        };
-        let small = of(0.1, 14);
+        let small = of(&evidence(0.01, (0, 0), 14));
         assert_eq!(small.word(), "not enough evidence");
-        assert!(small.reason.contains("14 answers") && small.reason.contains("one of 250 can"));
-        assert_eq!((of(0.1, 250).word(), of(0.1, 249).ship), ("ship", false));
-        assert_eq!(of(0.9, 14).word(), "do not ship", "what is seen is said");
-        // As many losses as the limit allows are found by then.
-        let lost = McNemar::of(&[true; 5], &[false; 5]);
-        assert!(lost.p < limits.significance && McNemar::of(&[true; 4], &[false; 4]).p > 0.05);
+        let said = "a loss of 2.0 points shows in 0 % of checks with 14 answers, in 80 % of those with 335";
+        assert!(small.reason.contains(said), "{}", small.reason);
+        let word = |lost_won, asked| of(&evidence(0.01, lost_won, asked)).word();
+        assert_eq!((word((0, 0), 335), word((0, 0), 334)), ("ship", "not enough evidence"));
+        // Where more pairs differ, chance hides a loss among more answers.
+        assert_eq!((word((13, 11), 420), word((30, 28), 1000)), ("not enough evidence", "ship"));
+        assert_eq!(of(&evidence(0.06, (0, 0), 14)).word(), "do not ship", "what is seen is said");
+        let silent = Evidence { answers: None, ..evidence(0.01, (0, 0), 14) };
+        assert_eq!(of(&silent).word(), "not enough evidence");
+        assert!(of(&silent).reason.starts_with("no question was asked; digit NLL"));
         // A plain cache that is better is said as well.
         let cost = |name: &str, kld_mean: f64| Cost {
             name: name.to_owned(),
@@ -279,8 +335,9 @@ mod tests {
             kld_mean,
             recall: Some(0.9),
         };
+        let limits = Thresholds::default();
         let beside =
-            |kld| of(0.1, 14).beside(&cost("learned", 0.02), &[cost("k8v8", kld)], &limits);
+            |kld| small.clone().beside(&cost("learned", 0.02), &[cost("k8v8", kld)], &limits);
         assert_eq!(
             (beside(0.9).word(), beside(0.001).word()),
             ("not enough evidence", "do not ship")
@@ -288,17 +345,33 @@ mod tests {
     }
 
     #[test]
+    fn text_whose_error_reaches_the_limit_is_not_enough() {
+        let fine = evidence(0.02, (0, 0), 400);
+        assert!(of(&fine).ship);
+        // 0.04 ± 0.01: two errors reach beyond .05, with four times the windows they would not.
+        let windows = vec![0.02, 0.03, 0.05, 0.06, 0.02, 0.06, 0.03, 0.05];
+        let near = of(&Evidence { kld: 0.04, windows, ..fine.clone() });
+        assert_eq!(near.word(), "not enough evidence", "{}", near.reason);
+        assert!(near.reason.contains("0.0400 ± 0.0060 on 8 windows"), "{}", near.reason);
+        assert!(near.reason.contains("about 12 windows would"), "{}", near.reason);
+        let one = of(&Evidence { windows: vec![0.02], ..fine });
+        assert!(
+            one.word() == "not enough evidence" && one.reason.starts_with("one window of text")
+        );
+    }
+
+    #[test]
     fn each_threshold_can_stop_a_mask() {
-        let limits = Thresholds::default();
-        let fine = McNemar { lost: 3, won: 3, p: 0.66 };
-        let of = |nll, recall, kld, test: &McNemar| {
-            Verdict::of((0.1, nll), (0.8, recall), kld, test, &limits).ship
-        };
-        assert!(of(0.12, 0.79, 0.05, &fine));
-        assert!(!of(0.121, 0.8, 0.01, &fine));
-        assert!(!of(0.1, 0.77, 0.01, &fine));
-        assert!(!of(0.1, 0.8, 0.051, &fine));
-        assert!(!of(f64::NAN, 0.8, 0.01, &fine) && !of(0.1, 0.8, f64::NAN, &fine));
-        assert!(!of(0.1, 0.8, 0.01, &McNemar { lost: 9, won: 1, p: 0.01 }));
+        let fine = evidence(0.05 - 1e-9, (0, 0), 400);
+        let fine = Evidence { windows: vec![0.05 - 1e-9; 8], ..fine };
+        assert_eq!(of(&fine).word(), "ship", "{}", of(&fine).reason);
+        let stopped = |evidence: Evidence| of(&evidence).word() == "do not ship";
+        assert!(stopped(Evidence { digit_nll: Some((0.1, 0.121)), ..fine.clone() }));
+        assert!(stopped(Evidence { digit_nll: Some((0.1, f64::NAN)), ..fine.clone() }));
+        assert!(stopped(Evidence { kld: 0.051, ..fine.clone() }));
+        assert!(stopped(Evidence { kld: f64::NAN, ..fine }));
+        // Nine points of a hundred; then five and none of 400, which the test finds at once.
+        assert!(stopped(evidence(0.01, (9, 0), 100)) && stopped(evidence(0.01, (5, 0), 400)));
+        assert!(!stopped(evidence(0.01, (4, 0), 400)));
     }
 }

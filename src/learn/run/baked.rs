@@ -61,10 +61,9 @@ pub fn check_baked(
         losses.texts.push(steps);
     }
     let row = learned.row(&losses, &plan, own_texts);
-    let test = McNemar::of(&before.answers, &row.answers);
-    let (nll, recall) = ((before.digit_nll, row.digit_nll), (before.recall, row.recall));
-    let verdict = Verdict::of(nll, recall, row.kld_mean, &test, &request.thresholds)
-        .on_answers(before.answers.len(), &request.thresholds);
+    let evidence = row.beside(before);
+    let verdict = Verdict::of(&evidence, &request.thresholds);
+    let test = evidence.answers.map_or_else(McNemar::of_none, |answers| answers.test);
     let check = &mut outcome.file.origin.recipe["check"];
     check["verdict"] = verdict.word().into();
     check["reason"] = verdict.reason.clone().into();

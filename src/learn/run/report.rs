@@ -161,10 +161,9 @@ fn sensitivity(
 /// The verdict on the second row, compared with the first, dense one, and with plain caches.
 pub(super) fn judge(checked: &Checked, thresholds: &Thresholds) -> (Verdict, McNemar) {
     let (dense, learned) = (&checked.rows[0], &checked.rows[1]);
-    let test = McNemar::of(&dense.answers, &learned.answers);
-    let (nll, recall) = ((dense.digit_nll, learned.digit_nll), (dense.recall, learned.recall));
-    let verdict = Verdict::of(nll, recall, learned.kld_mean, &test, thresholds)
-        .on_answers(dense.answers.len(), thresholds);
+    let evidence = learned.beside(dense);
+    let verdict = Verdict::of(&evidence, thresholds);
+    let test = evidence.answers.map_or_else(McNemar::of_none, |answers| answers.test);
     match checked.costs.split_first() {
         Some((own, plain)) => (verdict.beside(own, plain, thresholds), test),
         None => (verdict, test),

@@ -62,9 +62,19 @@ impl CalibrationTokens {
         let recall = of_length(settings.recall_tokens())
             .or_else(|_| of_length(settings.window_tokens))
             .map_err(|error| {
-                Error::input(format!(
-                    "recall prompts: {error}; --recall-weight 0 measures on text alone, and larger --window-tokens make room"
-                ))
+                // What a prompt needs depends on what it draws: the length that is named is one of which
+                // all of them could be drawn.
+                let longer = |tokens: &usize| Some((tokens + tokens / 8 + 1).next_multiple_of(ROUND));
+                let enough = std::iter::successors(longer(&settings.window_tokens), longer)
+                    .take_while(|&tokens| tokens <= model.config().max_context)
+                    .find(|&tokens| of_length(tokens).is_ok());
+                Error::input(match enough {
+                    Some(enough) => format!(
+                        "recall prompts do not fit into windows of {} tokens: --window-tokens {enough} makes room for them, --recall-weight 0 measures on text alone",
+                        settings.window_tokens
+                    ),
+                    None => format!("recall prompts: {error}; --recall-weight 0 measures on text alone"),
+                })
             })?;
         Ok(Self([text, recall]))
     }
@@ -87,6 +97,9 @@ impl CalibrationTokens {
         self.0.iter().flatten().map(work).sum()
     }
 }
+
+/// Lengths that a message names are multiples of this.
+const ROUND: usize = 32;
 
 /// About what a sample takes, in tokens.
 fn work(tokens: &Tokens) -> usize {

@@ -3,19 +3,22 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use super::bake::{ZeroRows, Zeroed};
 use super::gguf::{self, Gguf};
 use super::safetensors::Checkpoint;
 use super::{Source, blank, embedded, folder, random};
 use crate::element::Dtype;
 use crate::model::Model;
+use crate::model::arch::BlockSpec;
 use crate::model::config::Config;
 use crate::model::decoder::Decoder;
 use crate::model::device::{Placement, TensorDecoder, TensorWeights};
 use crate::model::tokenizer::{GgufTokenizer, Tokenizer};
 use crate::model::weight_types::{WeightType, WeightTypes};
 use crate::model::weights::{Tensors, Weights};
-use crate::{Error, Result};
+use crate::{Error, Result, numbers};
 
 /// A model whose configuration and tokenizer are read, but not its weights.
 pub struct Opened {
@@ -67,6 +70,25 @@ impl Opened {
     /// The same model with these rows of its weights read as zero.
     pub fn with_zero_rows(self, rows: ZeroRows) -> Self {
         Self { tensors: Box::new(Zeroed { tensors: self.tensors, rows }), ..self }
+    }
+
+    /// Sha256, in hexadecimal, of a sample of the weights: q, k and v of the first, the middle and the
+    /// last layer as f32. A model that was trained further has another.
+    ///
+    /// # Errors
+    /// Those of reading the tensors.
+    pub fn weights_sample(&mut self) -> Result<String> {
+        let (config, mut hash) = (&self.config, Sha256::new());
+        for layer in [0, config.layers / 2, config.layers - 1] {
+            let prefix = config.architecture.tensors.block_prefix(layer);
+            let qkv = BlockSpec::of_layer(config, layer).qkv;
+            for part in &qkv.parts {
+                let name = format!("{prefix}{}.weight", part.name);
+                let matrix = self.tensors.matrix(&name, part.outputs, qkv.inputs)?;
+                matrix.widened().iter().for_each(|value| hash.update(value.to_le_bytes()));
+            }
+        }
+        Ok(numbers::hex(&hash.finalize()))
     }
 
     /// The types of the matrices in memory, with the bytes of each; as stored, or with elements of

@@ -5,8 +5,8 @@ use ratatui::layout::Rect;
 
 use crate::mask::Shape;
 use crate::tui::app::state::State;
-use crate::tui::app::story;
 use crate::tui::app::strips::{LABEL, columns};
+use crate::tui::app::{message, story};
 use crate::tui::screen::Screen;
 use crate::tui::screen::head::layout::HEAD_LABEL;
 
@@ -34,6 +34,8 @@ pub struct Areas {
     pub story: Option<Rect>,
     /// One line about the place of the cursor, or of the mouse.
     pub inspector: Option<Rect>,
+    /// Why the run failed.
+    pub reason: Option<Rect>,
     /// The log.
     pub log: Option<Rect>,
     /// Where a recording is.
@@ -53,7 +55,8 @@ pub fn areas(state: &State) -> Areas {
     let inspected = u16::from(height >= from && state.model.is_some());
     let story_rows = story::rows(state);
     let timeline_rows = u16::from(state.playback.is_some());
-    let around = 3 + inspected + log_rows + story_rows + timeline_rows;
+    let reason_rows = message::reason_rows(state);
+    let around = 3 + inspected + log_rows + story_rows + timeline_rows + reason_rows;
     let body_rows = height.saturating_sub(around);
     let body = Rect::new(0, 2, width, body_rows);
     // Each takes its rows below the one before.
@@ -65,9 +68,10 @@ pub fn areas(state: &State) -> Areas {
     };
     let (inspector, log, story) = (rows(inspected), rows(log_rows), rows(story_rows));
     let (main, side) = split(state, body);
-    let timeline = rows(timeline_rows);
+    let (timeline, reason) = (rows(timeline_rows), rows(reason_rows));
     let footer = row(height.saturating_sub(1));
-    Areas { header: row(0), tabs: row(1), main, side, inspector, story, log, timeline, footer }
+    let (header, tabs) = (row(0), row(1));
+    Areas { header, tabs, main, side, inspector, story, reason, log, timeline, footer }
 }
 
 /// Divides the body between screen and side panel. A screen without a panel has the full width.

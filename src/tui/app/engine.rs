@@ -83,6 +83,7 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
             if retuned.from.is_some() && generation == state.run.generation {
                 state.run.cut_back();
                 state.run.pairs.retuned();
+                state.run.retuned();
             }
             state.screens.ab.asked = None;
             state.screens.head.forget();
@@ -150,7 +151,8 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
             }
         }
         Event::WentOn { sampling, ignore_end } => {
-            (state.plan.sampling, state.plan.ignore_end) = (sampling, ignore_end);
+            // What the next run begins with stays as it was set.
+            state.run.went_on = Some((sampling, ignore_end));
         }
         Event::Failed { sentence, code } => return failed(state, sentence, code),
         Event::Panicked(message) => {
@@ -209,7 +211,9 @@ fn failed(state: &mut State, sentence: String, code: u8) -> Vec<Effect> {
     if state.model.is_none() {
         return vec![Effect::Fail(Error::of_code(code, sentence))];
     }
-    state.tell(sentence.clone(), true);
+    // It stays on screen, so no message says it as well.
+    tracing::error!("{sentence}");
+    state.toast = None;
     state.phase = Phase::Failed(sentence);
     Vec::new()
 }

@@ -21,14 +21,23 @@ pub fn take_path(state: &mut State, purpose: PathFor, typed: String) -> Vec<Effe
         PathFor::Save => edit::save(state, typed.into(), false),
         PathFor::Model => change_model(state, typed),
         PathFor::Export(format) => take::write(state, format, Some(typed.into()), false),
-        PathFor::Learn(field) => {
-            learn::update::set(state, field, &typed);
-            Vec::new()
+        // Nobody waits for the start of a run to hear of a path that is not there.
+        PathFor::Learn(_) | PathFor::Eval(_) => vec![Effect::LookFor(purpose, typed)],
+    }
+}
+
+/// The paths of a form's field were looked for: what is there is taken, what is not is typed again.
+pub fn looked_for(state: &mut State, purpose: PathFor, typed: &str, trouble: Option<String>) {
+    if let Some(sentence) = trouble {
+        if state.overlay.is_none() {
+            state.type_path(purpose, typed);
         }
-        PathFor::Eval(field) => {
-            eval::update::set(state, field, &typed);
-            Vec::new()
-        }
+        return state.tell(sentence, true);
+    }
+    match purpose {
+        PathFor::Learn(field) => learn::update::set(state, field, typed),
+        PathFor::Eval(field) => eval::update::set(state, field, typed),
+        _ => {}
     }
 }
 

@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::learn::data::SENTENCES;
+use crate::model::fetch::texts::DOMAINS;
 use crate::model::load::{FETCHABLE, Fetchable};
-use crate::tui::app::path_prompt::Listing;
+use crate::tui::app::path_prompt::{Listing, PathFor};
 use crate::tui::app::state::RecentFiles;
 use crate::tui::app::state_folder;
+use crate::tui::screen::eval::state::EvalField;
 use crate::{Error, Result, error, input_file};
 
 /// The file of the recent files, in the state folder.
@@ -31,6 +34,27 @@ pub fn expanded(typed: &str) -> PathBuf {
 /// [`expanded`] for a path.
 pub fn expanded_path(path: &Path) -> PathBuf {
     path.to_str().map_or_else(|| path.to_owned(), expanded)
+}
+
+/// Why what was typed for a field cannot be taken; `None` where everything is there: what is read
+/// itself, and of a file that is written its folder.
+pub fn trouble(purpose: PathFor, typed: &str) -> Option<String> {
+    // Fetched texts have names, as models do.
+    let is_name = |path: &str| {
+        purpose == PathFor::Eval(EvalField::Text)
+            && (path == SENTENCES || DOMAINS.iter().any(|domain| domain.name == path))
+    };
+    purpose.paths(typed).into_iter().filter(|path| !is_name(path)).find_map(|path| {
+        let expanded = expanded(path);
+        if purpose.is_read() {
+            return (!expanded.exists())
+                .then(|| format!("{path}: there is no such file or folder"));
+        }
+        // The folder of an evaluation's results is made.
+        let is_file = matches!(purpose, PathFor::Learn(_));
+        let folder = expanded.parent().filter(|folder| is_file && !folder.as_os_str().is_empty());
+        folder.filter(|folder| !folder.is_dir()).map(|_| format!("{path}: its folder is not there"))
+    })
 }
 
 /// What a typed folder holds: names that are text, in order.
@@ -102,6 +126,7 @@ impl RecentFiles {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tui::screen::learn::state::Field;
 
     #[test]
     fn a_folder_is_listed_with_links_and_without_names_that_are_no_text() {
@@ -119,6 +144,26 @@ mod tests {
         assert_eq!(listing.folders, ["linked", "texts"]);
         let missing = list(&format!("{}/none/", folder.path().display()));
         assert!(missing.trouble.is_some_and(|trouble| trouble.contains("none")));
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_by_name_and_what_is_written_needs_its_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        std::fs::write(at("a.txt"), "").expect("written");
+        let haystack = PathFor::Learn(Field::Haystack);
+        let both = format!("{}, {}", at("a.txt"), at("."));
+        assert_eq!((trouble(haystack, ""), trouble(haystack, &both)), (None, None));
+        let one = trouble(haystack, &format!("{}, {}", at("a.txt"), at("b.txt"))).expect("missing");
+        assert!(one.contains("b.txt") && !one.contains("a.txt"), "{one}");
+        let texts = PathFor::Eval(EvalField::Text);
+        assert_eq!(trouble(texts, "moby-dick, sentences"), None, "names");
+        assert!(trouble(haystack, "moby-dick").is_some(), "a file of this name is meant");
+        let out = PathFor::Learn(Field::Out);
+        assert_eq!(trouble(out, "mine.safetensors"), None);
+        assert_eq!(trouble(out, &at("mine.safetensors")), None);
+        assert!(trouble(out, &at("none/mine.safetensors")).is_some());
+        assert_eq!(trouble(PathFor::Eval(EvalField::Out), &at("new")), None, "it is made");
     }
 
     #[test]

@@ -45,6 +45,9 @@ pub fn render(state: &State, buffer: &mut Buffer) {
     if let Some(area) = areas.timeline {
         timeline::render(state, area, buffer);
     }
+    if let Some(area) = areas.reason {
+        message::render_reason(state, area, buffer);
+    }
     header::footer(state, areas.footer, buffer);
     message::render(state, areas.footer, header::message_room(state, areas.footer), buffer);
     explain::render(state, areas.footer, buffer);

@@ -13,6 +13,7 @@ use crate::tui::app::keys::KeyContext;
 use crate::tui::app::message;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
+use crate::tui::app::story;
 use crate::tui::app::tabs::tab_places;
 use crate::tui::color::Role;
 use crate::tui::paint::{clear, put};
@@ -84,7 +85,7 @@ fn badge(state: &State, wide: bool) -> Vec<String> {
             forms.extend([format!("[compacted −{bytes}]"), format!("[−{share}]")]);
             forms
         }
-        _ => vec!["[compacted, nothing saved yet]".to_owned(), "[nothing saved]".to_owned()],
+        _ => vec!["[compacted, no bytes less yet]".to_owned(), "[no bytes less]".to_owned()],
     }
 }
 
@@ -210,7 +211,7 @@ pub fn footer(state: &State, area: Rect, buffer: &mut Buffer) {
     // A key that the story takes is not the screen's.
     let of_story = |key: &Chord| {
         let mut rows = state.keys.rows().iter().filter(|row| row.context == KeyContext::Story);
-        state.story.is_some() && rows.any(|row| row.keys.contains(key))
+        story::is_here(state) && rows.any(|row| row.keys.contains(key))
     };
     let labelled = state.keys.of(context).filter(|row| {
         !row.label.is_empty()

@@ -15,6 +15,7 @@ pub const STORY: &[KeyBinding] = &[
 /// Keys while a prompt is typed.
 pub const PROMPT: &[KeyBinding] = &[
     (C::Submit, "ctrl-s ctrl-enter", "send", "send the prompt and decode it"),
+    (C::NewPrompt, "ctrl-n", "empty", "begin with an empty prompt"),
     (C::Back, "esc", "leave", "back to the text; what was typed is kept"),
     (C::Quit, "ctrl-c", "", "quit"),
 ];

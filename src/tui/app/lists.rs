@@ -119,6 +119,9 @@ fn first_shown(heights: &[u16], selected: usize, room: u16) -> usize {
 const WIDE: u16 = 70;
 const NAME_AT: u16 = 24;
 
+/// Where the KLD of a token stands, and what is said of it.
+const TOKEN: (u16, u16) = (8, 17);
+
 /// Where the words of a row begin, and its words in lines.
 fn words(entry: &Entry, width: u16) -> (u16, Vec<String>) {
     let name = entry.title.chars().count() as u16;
@@ -144,7 +147,6 @@ fn row(state: &State, entry: &Entry, selected: bool, area: Rect, buffer: &mut Bu
         Does::Command(context, _) => context.name(),
         _ if matches!(state.overlay, Some(Overlay::Settings(_))) => "",
         Does::Nothing => "word",
-        Does::Token(_) => "token",
         _ => "",
     };
     let style = |role| if selected { theme.selected() } else { theme.style(role) };
@@ -159,15 +161,18 @@ fn row(state: &State, entry: &Entry, selected: bool, area: Rect, buffer: &mut Bu
         put(buffer, area, about_at, 0, Line::styled(about, style(Role::Dim)));
         return;
     }
+    if matches!(entry.does, Does::Token(_)) {
+        put(buffer, area, 0, 0, Line::styled(entry.keys.clone(), style(Role::Accent)));
+        put(buffer, area, TOKEN.0, 0, Line::styled(entry.title.clone(), style(Role::Text)));
+        let about =
+            suffered::in_columns(&entry.about, usize::from(area.width.saturating_sub(TOKEN.1)));
+        put(buffer, area, TOKEN.1, 0, Line::styled(about, style(Role::Dim)));
+        return;
+    }
     put(buffer, area, 0, 0, Line::styled(context, style(Role::Dim)));
     let keys = Rect { width: area.width.min(NAME_AT - 1), ..area };
     put(buffer, keys, 8, 0, Line::styled(entry.keys.clone(), style(Role::Accent)));
     let title = entry.title.clone();
-    if matches!(entry.does, Does::Token(_)) {
-        put(buffer, area, 16, 0, Line::styled(title, style(Role::Text)));
-        put(buffer, area, 25, 0, Line::styled(entry.about.clone(), style(Role::Dim)));
-        return;
-    }
     let wide = area.width >= WIDE;
     if wide {
         put(buffer, area, NAME_AT, 0, Line::styled(title, style(Role::Text)));

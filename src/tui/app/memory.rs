@@ -19,7 +19,7 @@ pub fn memory_now(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     bar_row(state, pane, "stored", state.run.kv, dense.total());
     if model.is_masked() {
         bar_row(state, pane, "dense", dense, dense.total());
-        saved(state, pane, state.run.kv, dense);
+        less(state, pane, state.run.kv, dense);
     }
     by_width(model, state.run.kv, pane);
     parts_legend(state, pane);
@@ -74,13 +74,13 @@ fn parts_legend(state: &State, pane: &mut Pane<'_>) {
     ]));
 }
 
-/// How much of the dense cache is saved, as a sentence.
-pub fn saved(state: &State, pane: &mut Pane<'_>, now: CacheBytes, dense: CacheBytes) {
+/// How much less than the dense cache it is, as a sentence.
+pub fn less(state: &State, pane: &mut Pane<'_>, now: CacheBytes, dense: CacheBytes) {
     let less = dense.total().saturating_sub(now.total());
     let share = 100.0 * less as f64 / dense.total().max(1) as f64;
     let text = match less {
-        0 => "nothing saved: no middle token yet".to_owned(),
-        _ => format!("saved {} = {share:.1} %", numbers::bytes(less as u64)),
+        0 => "no fewer bytes: no middle token yet".to_owned(),
+        _ => format!("{} = {share:.1} % fewer bytes", numbers::bytes(less as u64)),
     };
     let role = if less > 0 { Role::Good } else { Role::Dim };
     pane.line(Line::styled(text, state.theme.style(role)));

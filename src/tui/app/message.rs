@@ -15,12 +15,35 @@ use crate::tui::paint::{clear, put};
 /// Most rows of a message above the footer.
 const MOST_ROWS: u16 = 8;
 
-/// What is said, and whether it failed. A message disappears; the reason of a failed run stays.
+/// What is said, and whether it failed.
 fn said(state: &State) -> Option<(&str, bool)> {
-    match (&state.toast, &state.phase) {
-        (Some(toast), _) => Some((&toast.sentence, toast.failed)),
-        (None, Phase::Failed(sentence)) => Some((sentence, true)),
-        _ => None,
+    state.toast.as_ref().map(|toast| (toast.sentence.as_str(), toast.failed))
+}
+
+/// Why the run failed, in lines. It stays, so it has rows of its own: the keys stay in the footer.
+fn reason(state: &State) -> Vec<Line<'static>> {
+    let Phase::Failed(sentence) = &state.phase else { return Vec::new() };
+    let style = state.theme.style(Role::Bad).add_modifier(Modifier::BOLD);
+    let width = usize::from(state.size.0.saturating_sub(2));
+    let mut lines = wrap(std::iter::once((sentence.as_str(), style)), width, 4_000);
+    let most = usize::from(MOST_ROWS.min(state.size.1 / 3)).max(1);
+    if lines.len() > most {
+        lines.truncate(most - 1);
+        lines.push(Line::styled("… in whole in the log (f12)", state.theme.style(Role::Dim)));
+    }
+    lines
+}
+
+/// Rows of the reason of a failed run.
+pub fn reason_rows(state: &State) -> u16 {
+    reason(state).len() as u16
+}
+
+/// Draws the reason of a failed run.
+pub fn render_reason(state: &State, area: Rect, buffer: &mut Buffer) {
+    clear(buffer, area, state.theme.bar());
+    for (line, y) in reason(state).into_iter().zip(0..area.height) {
+        put(buffer, area, 1, y, line);
     }
 }
 
@@ -76,6 +99,7 @@ pub fn link_path(state: &State, text: &str, area: Rect, buffer: &mut Buffer) {
 mod tests {
     use crate::decode::worker::event::Event;
     use crate::tui::app::action::Action;
+    use crate::tui::app::state::State;
     use crate::tui::app::update::update;
     use crate::tui::color::ColorDepth;
     use crate::tui::testing::{SMALL, draw, send, session, text};
@@ -107,8 +131,11 @@ mod tests {
     fn why_a_run_failed_is_read_in_whole_as_well() {
         let mut state = session(SMALL, ColorDepth::None);
         state.size = (80, 24);
-        send(&mut state, Event::Failed { sentence: LONG.to_owned(), code: 1 });
+        let footer = |state: &State| text(&draw(state)).lines().last().map(str::to_owned);
         state.toast = None;
+        let before = footer(&state);
+        send(&mut state, Event::Failed { sentence: LONG.to_owned(), code: 1 });
+        assert_eq!(footer(&state), before, "the keys stay, because it stays");
         let shown = flat(&text(&draw(&state))).replace(' ', "");
         assert!(shown.contains(&LONG.replace(' ', "")), "{}", text(&draw(&state)));
     }

@@ -6,7 +6,7 @@ use crate::mask::Width;
 use crate::tui::app::action::{Command, Effect, ReplayOrder};
 use crate::tui::app::files;
 use crate::tui::app::find::Query;
-use crate::tui::app::glossary::WORDS;
+use crate::tui::app::glossary;
 use crate::tui::app::keys::{KeyContext, KeyRow};
 use crate::tui::app::path_prompt::{Candidate, PathFor, PathPrompt};
 use crate::tui::app::place::Place;
@@ -127,9 +127,9 @@ fn help(state: &State) -> Vec<Entry> {
     };
     let here = [state.context_below(), KeyContext::Global];
     let others = KeyContext::all().filter(|context| !here.contains(context));
-    let words = WORDS.iter().map(|&(word, meaning)| Entry {
-        title: word.to_owned(),
-        about: meaning.to_owned(),
+    let words = glossary::words().into_iter().map(|(title, about)| Entry {
+        title,
+        about,
         keys: String::new(),
         does: Does::Nothing,
     });

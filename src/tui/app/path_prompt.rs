@@ -82,6 +82,17 @@ impl PathFor {
         matches!(self, Self::Learn(Field::Haystack) | Self::Eval(EvalField::Text))
     }
 
+    /// The paths in a typed text.
+    pub fn paths(self, typed: &str) -> Vec<&str> {
+        let parts = typed.split(|c| c == ',' && self.is_many()).map(str::trim);
+        parts.filter(|path| !path.is_empty()).collect()
+    }
+
+    /// Whether what is meant is read, and not written.
+    pub fn is_read(self) -> bool {
+        self.is_many() || matches!(self, Self::Open | Self::Diff)
+    }
+
     /// Whether only a file can be meant, so that a folder is one to go into.
     fn is_file(self) -> bool {
         match self {

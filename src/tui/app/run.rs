@@ -59,7 +59,10 @@ pub struct RunView {
     ids: Vec<u32>,
     /// Every decode step.
     pub steps: Vec<Step>,
-    /// Step times in microseconds.
+    /// Steps that were made before the mask at work came into use: figures of speed are of those
+    /// after them.
+    earlier: usize,
+    /// Times of the others in microseconds.
     times: Histogram<u32>,
     /// Tokens in the cache.
     pub cached: usize,
@@ -79,6 +82,9 @@ pub struct RunView {
     pub reads_turn: bool,
     /// Whether the loop at the end of the text was told.
     pub loop_told: bool,
+    /// How tokens are chosen since the run went on past an end or out of a loop, and whether end
+    /// tokens are tokens like any other since then. Of this run alone.
+    pub went_on: Option<(Sampling, bool)>,
 }
 
 /// Number of tokens at the end in which a loop is looked for.
@@ -95,6 +101,7 @@ impl RunView {
             pieces: Vec::new(),
             ids: Vec::new(),
             steps: Vec::new(),
+            earlier: 0,
             times: Histogram::new_with_bounds(1, 3_600_000_000, 3)
                 .expect("constant bounds are valid"),
             cached: 0,
@@ -106,6 +113,7 @@ impl RunView {
             asked: 0,
             reads_turn: false,
             loop_told: false,
+            went_on: None,
         }
     }
 
@@ -127,6 +135,7 @@ impl RunView {
         self.ids.truncate(n);
         self.turns.retain(|turn| turn.from < n);
         self.steps.truncate(self.steps_of(n));
+        self.earlier = self.earlier.min(self.steps.len());
         if self.turns.is_empty() {
             let prompt = self.started.as_ref().map(|started| started.prompt_tokens);
             self.cached =
@@ -145,6 +154,7 @@ impl RunView {
         }
         self.pieces.resize(self.pairs.len(), TextPiece { text: String::new(), logprob: f32::NAN });
         self.steps.truncate(self.steps_of(self.pairs.len()));
+        self.earlier = self.earlier.min(self.steps.len());
         for (piece, pair) in self.pieces.iter_mut().zip(self.pairs.all()) {
             if let Some(b) = pair.b.as_ref().filter(|b| b.text != piece.text) {
                 piece.text.clone_from(&b.text);
@@ -181,6 +191,12 @@ impl RunView {
         self.turns.iter().find(|turn| turn.from + 1 == n)
     }
 
+    /// How its tokens are chosen now, once it has begun.
+    pub fn sampling(&self) -> Option<&Sampling> {
+        let started = self.started.as_ref().map(|started| &started.sampling);
+        self.went_on.as_ref().map(|(sampling, _)| sampling).or(started)
+    }
+
     /// Whether a decode step of the current answer gave token `n`, so that it can be repeated.
     pub fn is_step(&self, n: usize) -> bool {
         n > self.turns.last().map_or(0, |turn| turn.from) + 1
@@ -191,22 +207,46 @@ impl RunView {
         self.pieces.len()
     }
 
-    /// Tokens per second over the last steps, by the session's own clock.
+    /// Another mask is at work: no step was made under it yet.
+    pub fn retuned(&mut self) {
+        self.earlier = self.steps.len();
+        self.times.reset();
+    }
+
+    /// The steps under the mask at work.
+    pub fn own_steps(&self) -> &[Step] {
+        &self.steps[self.earlier.min(self.steps.len())..]
+    }
+
+    /// The last of them.
+    fn recent(&self) -> &[Step] {
+        let own = self.own_steps();
+        &own[own.len().saturating_sub(RECENT)..]
+    }
+
+    /// Tokens per second over the last steps, by the session's own clock; `None` before the first
+    /// step under the mask at work.
     pub fn rate(&self) -> Option<f64> {
-        let last = &self.steps[self.steps.len().saturating_sub(RECENT)..];
+        let last = self.recent();
         let total: f64 = last.iter().map(|step| step.ms.total).sum();
         (total > 0.0).then(|| last.len() as f64 * 1e3 / total)
     }
 
-    /// Time per output token at a quantile, in milliseconds.
+    /// Tokens per second of the fastest step under the mask at work.
+    pub fn fastest(&self) -> Option<f64> {
+        let times = self.own_steps().iter().map(|step| step.ms.total).filter(|ms| *ms > 0.0);
+        Some(1e3 / times.min_by(f64::total_cmp)?)
+    }
+
+    /// Time per output token at a quantile, in milliseconds, over the steps under the mask at work.
     pub fn tpot(&self, quantile: f64) -> Option<f64> {
-        (!self.steps.is_empty()).then(|| self.times.value_at_quantile(quantile) as f64 / 1e3)
+        (!self.times.is_empty()).then(|| self.times.value_at_quantile(quantile) as f64 / 1e3)
     }
 
     /// Share of attention in the last steps. `None` before the first step, and on a GPU, where a
     /// step is timed as a whole.
     pub fn attention_share(&self) -> Option<f64> {
-        let last = &self.steps[self.steps.len().saturating_sub(RECENT)..];
+        let last = self.recent();
         let sum = |part: fn(&Step) -> f64| last.iter().map(part).sum::<f64>();
         let (attention, total) = (sum(|step| step.ms.attention), sum(|step| step.ms.total));
         (attention > 0.0).then(|| attention / total)

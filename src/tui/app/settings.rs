@@ -81,12 +81,15 @@ pub struct Look {
 pub struct Reload {
     load: Box<dyn Fn() -> Result<Look>>,
     seen: Vec<(PathBuf, Option<SystemTime>)>,
+    /// What was wrong when they were read last.
+    trouble: Option<String>,
 }
 
 impl Reload {
     /// Watches the files of `first`, which `load` reads again.
     pub fn new(first: &Look, load: Box<dyn Fn() -> Result<Look>>) -> Self {
-        Self { load, seen: first.files.iter().map(|path| (path.clone(), changed(path))).collect() }
+        let seen = first.files.iter().map(|path| (path.clone(), changed(path))).collect();
+        Self { load, seen, trouble: None }
     }
 
     /// What the files say, whether they have changed or not.
@@ -94,7 +97,8 @@ impl Reload {
         (self.load)()
     }
 
-    /// What the files say now, if one of them has changed since the last call.
+    /// What the files say now, if one of them has changed since the last call. What is wrong is said
+    /// once, however often a file with the same mistake is written.
     pub fn poll(&mut self) -> Option<Result<Look>> {
         let is_new = self.seen.iter().any(|(path, seen)| changed(path) != *seen);
         if !is_new {
@@ -106,7 +110,10 @@ impl Reload {
             Err(_) => self.seen.iter().map(|(path, _)| path.clone()).collect(),
         };
         self.seen = files.into_iter().map(|path| (path.clone(), changed(&path))).collect();
-        Some(look)
+        let trouble = look.as_ref().err().map(ToString::to_string);
+        let is_told = trouble.is_some() && trouble == self.trouble;
+        self.trouble = trouble;
+        (!is_told).then_some(look)
     }
 }
 

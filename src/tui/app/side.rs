@@ -8,6 +8,7 @@ use ratatui::text::Line;
 use crate::mask::WidthCounts;
 use crate::model::additions::Rotation;
 use crate::numbers::rate;
+use crate::spread::p99_name;
 use crate::tui::app::action::Command;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::memory::memory_now;
@@ -129,13 +130,14 @@ fn speed(state: &State, pane: &mut Pane<'_>) {
     let run = &state.run;
     pane.title("speed", "measured");
     let Some(now) = run.rate() else {
-        pane.note("comes with the first decode steps");
+        pane.note(state.awaited("comes with the next decode steps"));
         return;
     };
     let tpot =
         |quantile| run.tpot(quantile).map_or_else(|| "–".to_owned(), |ms| format!("{ms:.2}"));
     pane.row("decode", rate(now));
-    pane.row("TPOT", format!("p50 {} · p99 {} ms", tpot(0.5), tpot(0.99)));
+    let tail = p99_name(run.own_steps().len());
+    pane.row("TPOT", format!("p50 {} · {tail} {} ms", tpot(0.5), tpot(0.99)));
     if pane.area.height > 9
         && let Some(area) = pane.take(2)
     {

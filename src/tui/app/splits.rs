@@ -15,8 +15,8 @@ use crate::tui::app::state::State;
 use crate::tui::color::Role;
 use crate::{Error, Result, input_file};
 
-/// Fewest columns or rows of a part.
-const LEAST: u16 = 6;
+/// Fewest columns and rows of a part: fewer columns hold no label with its value.
+const LEAST: (u16, u16) = (20, 6);
 /// Columns and rows that a key moves a line by.
 const STEP: (i32, i32) = (2, 1);
 
@@ -66,18 +66,28 @@ pub struct Splits {
 }
 
 impl Splits {
-    /// Columns or rows of the part before a line, of `whole`: where it was moved to, or else
-    /// `default`.
+    /// Columns of the part left of a line, of `whole`: where it was moved to, or else `default`.
     pub fn first(&self, name: &str, whole: u16, default: u16) -> u16 {
+        self.part(name, whole, default, LEAST.0)
+    }
+
+    /// The same for rows of the part above a line.
+    pub fn upper(&self, name: &str, whole: u16, default: u16) -> u16 {
+        self.part(name, whole, default, LEAST.1)
+    }
+
+    fn part(&self, name: &str, whole: u16, default: u16, least: u16) -> u16 {
         let Some(share) = self.shares.get(name) else { return default };
         let wanted = (share * f64::from(whole)).round() as u16;
-        wanted.clamp(LEAST.min(whole), whole.saturating_sub(LEAST).max(LEAST.min(whole)))
+        let least = least.min(whole / 2);
+        wanted.clamp(least, whole - least)
     }
 
     /// Puts a line at a column or row.
     fn put(&mut self, split: &Divider, at: i32) {
         let (start, length) = (i32::from(split.whole.0), i32::from(split.whole.1));
-        let least = i32::from(LEAST).min(length / 2);
+        let least = if split.is_upright { LEAST.0 } else { LEAST.1 };
+        let least = i32::from(least).min(length / 2);
         let first = (at - start).clamp(least, (length - least).max(least));
         self.shares.insert(split.name.to_owned(), f64::from(first) / f64::from(length.max(1)));
     }
@@ -285,6 +295,30 @@ mod tests {
         assert_eq!(of(&state), before);
     }
 
+    /// Neither the mouse nor a file makes a part too narrow to read, on any screen.
+    #[test]
+    fn every_part_of_every_screen_stays_readable() {
+        for screen in Screen::ALL {
+            for size in [(120, 40), (200, 60)] {
+                for number in 0..of(&on(screen, size)).len() {
+                    for end in [0.0, 1.0] {
+                        let mut state = on(screen, size);
+                        let split = of(&state)[number];
+                        state.splits.shares.insert(split.name.to_owned(), end);
+                        let moved = of(&state)[number];
+                        let at = if moved.is_upright { moved.line.x } else { moved.line.y };
+                        let least = if moved.is_upright { LEAST.0 } else { LEAST.1 };
+                        let (before, after) =
+                            (at - moved.whole.0, moved.whole.0 + moved.whole.1 - at);
+                        // The blank columns between two parts belong to neither.
+                        assert!(before + 2 >= least && after + 2 >= least, "{screen:?} {moved:?}");
+                        text(&draw(&state));
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn no_part_is_dragged_away() {
         let mut state = on(Screen::Map, (120, 40));
@@ -296,8 +330,10 @@ mod tests {
             mouse(&mut state, MouseEventKind::Up(MouseButton::Left), (x, split.line.y + 3));
             let areas = areas::areas(&state);
             let side = areas.side.expect("shown");
-            assert!(areas.main.width >= LEAST && side.width >= LEAST, "{areas:?}");
-            text(&draw(&state));
+            assert!(areas.main.width >= LEAST.0 && side.width >= LEAST.0, "{areas:?}");
+            // What is said in the panel is still said.
+            let shown = text(&draw(&state));
+            assert!(shown.contains("stored") && shown.contains("dense"), "{shown}");
         }
     }
 

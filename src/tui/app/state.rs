@@ -86,6 +86,8 @@ pub struct Toast {
     pub until_ms: f64,
     /// The file that it is about.
     pub link: Option<std::path::PathBuf>,
+    /// Whether it says that the text repeats itself.
+    pub is_of_loop: bool,
 }
 
 /// What is known of the machine's bandwidth, which is measured once a session.
@@ -335,6 +337,17 @@ impl State {
         Some(self.metric).filter(has).or_else(|| Metric::ALL.into_iter().find(has))
     }
 
+    /// Whether no further step follows unless the user does something.
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Finished(_) | Phase::Failed(_))
+    }
+
+    /// What stands in place of figures that come with further steps: `comes`, or that there are none,
+    /// because no step follows.
+    pub fn awaited(&self, comes: &str) -> String {
+        if self.is_over() { "none: the run is over".to_owned() } else { comes.to_owned() }
+    }
+
     /// Shows a message for a while.
     pub fn tell(&mut self, sentence: impl Into<String>, failed: bool) {
         let sentence = sentence.into();
@@ -343,7 +356,7 @@ impl State {
         }
         let letters = sentence.chars().count().saturating_sub(60);
         let until_ms = self.now_ms + TOAST_MS + LETTER_MS * letters as f64;
-        self.toast = Some(Toast { sentence, failed, until_ms, link: None });
+        self.toast = Some(Toast { sentence, failed, until_ms, link: None, is_of_loop: false });
         self.dirty = Dirty::Now;
     }
 

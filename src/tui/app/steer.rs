@@ -1,5 +1,6 @@
 //! Controlling the current run, or the playback of a recording.
 
+use crate::decode::looping::Looping;
 use crate::decode::sampler::Sampling;
 use crate::decode::session::Finish;
 use crate::decode::worker::{EngineOrder as Order, Start};
@@ -59,7 +60,6 @@ pub fn go_on(state: &mut State) -> Vec<Effect> {
         return Vec::new();
     }
     if state.phase == Phase::Finished(Finish::EndToken) {
-        state.plan.ignore_end = true;
         return vec![Effect::Engine(Order::GoOn { sampling: None, ignore_end: true })];
     }
     if state.run.looping().is_none() {
@@ -71,13 +71,14 @@ pub fn go_on(state: &mut State) -> Vec<Effect> {
         return Vec::new();
     }
     let (temperature, repeat_penalty) = LOOSE;
-    let now = &state.plan.sampling;
+    let now = state.run.sampling().unwrap_or(&state.plan.sampling);
     let sampling = Sampling {
         temperature: now.temperature.max(temperature),
         repeat_penalty: now.repeat_penalty.max(repeat_penalty),
         ..now.clone()
     };
-    let ignore_end = state.plan.ignore_end;
+    let ignore_end =
+        state.run.went_on.as_ref().map_or(state.plan.ignore_end, |(_, ignores)| *ignores);
     let go_on = Order::GoOn { sampling: Some(sampling), ignore_end };
     match state.phase {
         Phase::Paused => vec![Effect::Engine(go_on), Effect::Engine(Order::Resume)],
@@ -96,27 +97,31 @@ pub fn tell_loop(state: &mut State) {
     // The header says so as well; a message about what the user did is more important.
     let is_free = !state.replay && state.toast.is_none();
     if let (Some(looping), Some(key), true) = (looping, key, is_free) {
-        let what = match looping.period {
-            1 => "the text repeats one token".to_owned(),
-            period => format!("the text repeats the same {period} tokens"),
-        };
-        let sentence = format!("{what}, which makes losses look small{}", samples(&key));
-        state.tell(sentence, false);
+        state.tell(loop_words(looping, Some(&key)), false);
+        if let Some(toast) = &mut state.toast {
+            toast.is_of_loop = true;
+        }
     }
 }
 
-/// What is said of the key that samples, at the end of a message.
-fn samples(key: &str) -> String {
-    format!(": {key} samples from here")
+/// What is said of a text that repeats itself, and of the key that samples where one does.
+fn loop_words(looping: Looping, key: Option<&str>) -> String {
+    let what = match looping.period {
+        1 => "the text repeats one token".to_owned(),
+        period => format!("the text repeats the same {period} tokens"),
+    };
+    let samples = key.map(|key| format!(": {key} samples from here")).unwrap_or_default();
+    format!("{what}, which makes losses look small{samples}")
 }
 
-/// The run is over: no key samples from there on, so the message about the loop promises none.
+/// The run is over: no key samples from there on, so a message about the loop that is still shown is
+/// said anew without it.
 pub fn loop_ended(state: &mut State) {
-    let key = state.keys.key_of(KeyContext::Global, Command::GoOn).unwrap_or_default();
-    if let Some(toast) = &mut state.toast
-        && let Some(rest) = toast.sentence.strip_suffix(&samples(&key))
+    let looping = state.run.looping();
+    if let (Some(toast), Some(looping)) = (&mut state.toast, looping)
+        && toast.is_of_loop
     {
-        toast.sentence = rest.to_owned();
+        toast.sentence = loop_words(looping, None);
     }
 }
 

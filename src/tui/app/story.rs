@@ -64,6 +64,24 @@ enum Chapter {
 
 impl Chapter {
     const ALL: [Self; 4] = [Self::Answer, Self::TooSharp, Self::Map, Self::Tune];
+
+    /// The screen that it is told on.
+    fn screen(self) -> Screen {
+        match self {
+            Self::Answer | Self::TooSharp => Screen::Ab,
+            Self::Map => Screen::Map,
+            Self::Tune => Screen::Tune,
+        }
+    }
+}
+
+/// Whether the story is told here and now, so that its keys are before those of the screen. On other
+/// screens one line says where it goes on, and under a list nothing is told.
+pub fn is_here(state: &State) -> bool {
+    let here = |story: &DemoStory| story.chapter.screen() == state.screen;
+    state.overlay.is_none()
+        && !state.context().takes_text()
+        && state.story.as_ref().is_some_and(here)
 }
 
 /// A story that is being told.
@@ -82,7 +100,7 @@ pub fn begin(state: &mut State) -> Vec<Effect> {
         return Vec::new();
     };
     state.story = Some(DemoStory { quiz, chapter: Chapter::Answer });
-    state.screen = Screen::Ab;
+    state.screen = Chapter::Answer.screen();
     let mut effects = vec![pace(Some(READING)), Effect::Engine(Order::Feed(Mode::Free))];
     effects.extend(state.rerun());
     effects
@@ -94,6 +112,7 @@ pub fn go_on(state: &mut State) -> Vec<Effect> {
     let next = Chapter::ALL.into_iter().skip_while(|chapter| *chapter != story.chapter).nth(1);
     let Some(next) = next else { return end(state) };
     story.chapter = next;
+    state.screen = next.screen();
     match next {
         Chapter::Answer => Vec::new(),
         Chapter::TooSharp => {
@@ -102,15 +121,11 @@ pub fn go_on(state: &mut State) -> Vec<Effect> {
             effects
         }
         Chapter::Map => {
-            state.screen = Screen::Map;
             let mut effects = mask_as_it_was(state);
             effects.extend(state.rerun());
             effects
         }
-        Chapter::Tune => {
-            state.screen = Screen::Tune;
-            Vec::new()
-        }
+        Chapter::Tune => Vec::new(),
     }
 }
 
@@ -154,9 +169,27 @@ fn verdict(state: &State, story: &DemoStory, side: ComparedSide) -> (String, Opt
     }
 }
 
+/// What B stores of its middle, of K and of V, and what that comes to.
+fn stores(state: &State) -> String {
+    let Some(model) = &state.model else { return "B stores less".to_owned() };
+    let kept = 100.0 * model.mask.kept_ratio();
+    let counts = model.mask.kept_counts();
+    let with_v = counts.iter().filter(|&&kept| kept > 0).count();
+    let (stored, dense) = (state.run.kv.total(), model.bytes_at(state.run.cached).1.total());
+    let less = match dense.checked_sub(stored) {
+        Some(less) if less > 0 && stored > 0 => {
+            format!(", {:.0} % fewer bytes", 100.0 * less as f64 / dense as f64)
+        }
+        _ => String::new(),
+    };
+    format!(
+        "B stores {kept:.0} % of its middle's K channels and V of {with_v} of {} heads{less}",
+        counts.len()
+    )
+}
+
 /// The two sentences of a chapter.
 fn sentences(state: &State, story: &DemoStory) -> [String; 2] {
-    let kept = state.model.as_ref().map_or(0.0, |model| 100.0 * model.mask.kept_ratio());
     let Quiz { question, value } = &story.quiz;
     let global = |command| key(state, KeyContext::Global, command);
     match story.chapter {
@@ -165,11 +198,11 @@ fn sentences(state: &State, story: &DemoStory) -> [String; 2] {
             let read = read.unwrap_or_else(|| "many".to_owned());
             [
                 format!("{question} It is {value}, hidden in {read} tokens."),
-                format!("A keeps the whole cache, B {kept:.0} % of the K channels of its middle."),
+                format!("A stores the whole cache. {}.", stores(state)),
             ]
         }
         Chapter::TooSharp => [
-            format!("Now B keeps {kept:.0} %, which is too little: the question is the same."),
+            format!("Now {}: too little.", stores(state)),
             "A mask says which channels may go; how many is what you find out here.".to_owned(),
         ],
         Chapter::Map => [
@@ -213,6 +246,13 @@ fn lines(state: &State, story: &DemoStory) -> Vec<Line<'static>> {
     let mut before = Span::styled(place, bold(Role::Accent));
     let blank = || Span::raw(" ".repeat(INDENT));
     let mut lines = Vec::new();
+    let home = story.chapter.screen();
+    if home != state.screen {
+        let key = key(state, KeyContext::Global, Command::Show(home));
+        let text = format!("the story goes on in {} ({key})", home.parts().title);
+        lines.push(Line::from(vec![before, Span::styled(text, theme.style(Role::Text))]));
+        return lines;
+    }
     let styles = [bold(Role::Title), theme.style(Role::Text)];
     for (sentence, style) in sentences(state, story).iter().zip(styles) {
         let text = std::iter::once((sentence.as_str(), style));

@@ -1,13 +1,19 @@
 //! Which tokens suffered: those of the run by how far dense and pruned are apart there, with the
 //! text around each.
 
+use ratatui::text::Span;
+
 use crate::numbers::{count, nats};
 use crate::tui::app::pairs::{ComparedSide, voice};
 use crate::tui::app::palette::{Does, Entry};
 use crate::tui::app::run::RunView;
 use crate::tui::app::state::State;
 use crate::tui::app::text_lines;
+use crate::tui::fitting::{fitted, tail};
 use crate::tui::screen::Screen;
+
+/// Before the token in the text around it.
+const MARK: char = '▸';
 
 /// Most tokens of the list.
 const MOST: usize = 200;
@@ -55,6 +61,7 @@ pub fn about(state: &State) -> String {
 pub fn nothing(state: &State) -> &'static str {
     match &state.model {
         Some(model) if model.info.solo => "the cache runs alone: nothing is compared",
+        _ if state.is_over() => "no token is compared under this mask: the run is over",
         _ => "no token is compared under this mask yet",
     }
 }
@@ -88,7 +95,47 @@ fn around(run: &RunView, n: usize) -> String {
     let first = n.saturating_sub(BEFORE).max(1);
     let before = joined(first..=n - 1);
     let more = if first > 1 { "…" } else { "" };
-    format!("{more}{before}▸{}◂{}", joined(n..=n), joined(n + 1..=n + AFTER))
+    format!("{more}{before}{MARK}{}◂{}", joined(n..=n), joined(n + 1..=n + AFTER))
+}
+
+/// What is said of a token in at most `width` columns: of the text around it stays what is next to
+/// the token.
+pub fn in_columns(about: &str, width: usize) -> String {
+    let Some((choices, around)) = about.split_once(" · ") else {
+        return fitted(about.to_owned(), width);
+    };
+    let before = format!("{choices} · ");
+    let room = width.saturating_sub(columns(&before));
+    match room {
+        0..MARKED => fitted(choices.to_owned(), width),
+        _ => before + &near_mark(around, room),
+    }
+}
+
+/// Fewest columns of a text around a token that say anything.
+const MARKED: usize = 10;
+
+fn columns(text: &str) -> usize {
+    Span::raw(text).width()
+}
+
+/// A text in at most `width` columns, cut so that its mark stays, with more of what is before it.
+fn near_mark(text: &str, width: usize) -> String {
+    if columns(text) <= width {
+        return text.to_owned();
+    }
+    let (before, after) = text.split_once(MARK).unwrap_or(("", text));
+    let after = format!("{MARK}{after}");
+    let told = columns(&after).min(width / 2).max(width.saturating_sub(columns(before)));
+    // A cut at the end has a sign; what is before it brings its own.
+    let mut end = after.clone();
+    while columns(&end) + usize::from(end.len() < after.len()) > told {
+        end.pop();
+    }
+    if end.len() < after.len() {
+        end.push('…');
+    }
+    tail(before, width.saturating_sub(columns(&end))) + &end
 }
 
 #[cfg(test)]
@@ -133,6 +180,30 @@ mod tests {
         assert!(list.contains(why), "{list}");
         act(&mut state, Command::Open);
         assert!(state.toast.as_ref().is_some_and(|told| told.sentence == why), "{:?}", state.toast);
+    }
+
+    #[test]
+    fn every_row_shows_the_token_in_its_text_on_every_terminal() {
+        for size in [(60, 16), (80, 24), (120, 40)] {
+            let mut state = session(SMALL, ColorDepth::None);
+            state.size = size;
+            act(&mut state, Command::Suffered);
+            let list = text(&draw(&state));
+            // Below the rows the selected one stands in whole.
+            let is_row =
+                |row: &&str| row.contains('«') && !row.contains(": both") && !row.contains(": A ");
+            let rows: Vec<&str> = list.lines().filter(is_row).collect();
+            assert!(rows.len() > 3, "{list}");
+            for row in rows {
+                assert!(row.contains('▸'), "{size:?}: {row}");
+            }
+        }
+        let around = "A «one» B «two» · …a long text before it ▸token◂ and a long one after";
+        for width in 30..80 {
+            let cut = in_columns(around, width);
+            assert!(columns(&cut) <= width && cut.contains("▸tok"), "{width}: {cut}");
+        }
+        assert!(in_columns(around, 60).contains("it ▸token◂ and"));
     }
 
     #[test]

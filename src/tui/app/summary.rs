@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::decode::comparison::Mode;
 use crate::numbers::{self, count, nats, rate};
+use crate::spread::p99_name;
 use crate::tui::app::header::finish_words;
 use crate::tui::app::pairs::ComparedSide;
 use crate::tui::app::run::Phase;
@@ -67,9 +68,10 @@ pub fn text(state: &State) -> String {
             .map(|share| format!(" · attention {:.1} % of a step", share * 100.0))
             .unwrap_or_default();
         lines.push(format!(
-            "decode {} tokens at {} · TPOT p50 {p50:.2} ms, p99 {p99:.2} ms{attention}",
+            "decode {} tokens at {} · TPOT p50 {p50:.2} ms, {} {p99:.2} ms{attention}",
             count(run.generated()),
-            rate(speed)
+            rate(speed),
+            p99_name(run.own_steps().len())
         ));
     }
     if let (Some(a), Some(b)) = (run.pairs.times(ComparedSide::A), run.pairs.times(ComparedSide::B))
@@ -93,7 +95,7 @@ pub fn text(state: &State) -> String {
     }
     let dense = model.bytes_at(run.cached).1.total();
     lines.push(format!(
-        "KV cache of {} tokens: {} stored, {} dense ({:.1} % saved)",
+        "KV cache of {} tokens: {} stored, {} dense ({:.1} % fewer)",
         count(run.cached),
         numbers::bytes(run.kv.total() as u64),
         numbers::bytes(dense as u64),

@@ -11,7 +11,7 @@ use crate::tui::app::path_prompt::{PathFor, PathPrompt};
 use crate::tui::app::question::Confirmation;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::{Dirty, Overlay, State};
-use crate::tui::app::{engine, files, mouse, settings};
+use crate::tui::app::{engine, files, mouse, settings, story};
 use crate::tui::screen::bench::state::MaskBench;
 use crate::tui::screen::tune::outcome;
 use crate::tui::screen::{Typed, eval, learn};
@@ -112,6 +112,11 @@ fn apply(state: &mut State, action: Action) -> Vec<Effect> {
             }
             Vec::new()
         }
+        Action::LookedFor { purpose, typed, trouble } => {
+            state.dirty = Dirty::Now;
+            files::looked_for(state, purpose, &typed, trouble);
+            Vec::new()
+        }
         Action::Recalled(recent) => {
             state.recent = recent;
             Vec::new()
@@ -186,14 +191,16 @@ fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     if key.kind == KeyEventKind::Release {
         return Vec::new();
     }
-    // A second press closes what the first one opened.
+    // What was explained closes with any key; one that only closes does nothing else.
     let was_open = state.explained.take().is_some();
     let context = state.context();
-    if was_open && state.keys.command(context, &key) == Some(Command::Explain) {
+    let own = state.keys.command(context, &key);
+    if was_open && matches!(own, Some(Command::Explain | Command::Back)) {
         return Vec::new();
     }
-    let is_told = state.story.is_some() && !context.takes_text();
-    if let Some(command) = state.keys.own(KeyContext::Story, &key).filter(|_| is_told) {
+    if story::is_here(state)
+        && let Some(command) = state.keys.own(KeyContext::Story, &key)
+    {
         return run(state, command);
     }
     if let Some(command) = state.keys.command(context, &key) {

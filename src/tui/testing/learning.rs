@@ -85,6 +85,7 @@ pub fn learned(state: &mut State) {
         asked: if at > 0.05 { 120 } else { 420 },
         digit_nll: 0.25 + at,
         kld_mean: at / 3.0,
+        kld_windows: vec![at / 3.0],
         texts: Vec::new(),
         answers: Vec::new(),
     };

@@ -355,5 +355,6 @@ pub fn measured(subject: Subject, kld: f64, left: usize) -> Event {
         dense_kv: 1_500_000,
         left,
         over: 0x5eed,
+        cached: 1_664,
     }))
 }

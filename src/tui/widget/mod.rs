@@ -9,4 +9,4 @@ mod scatter;
 pub use bars::{Bar, BarPart, columns, meter, stacked};
 pub use chart::Chart;
 pub use heatmap::Heatmap;
-pub use scatter::{Mark, Scatter};
+pub use scatter::{BELOW, Mark, Scatter};

@@ -7,6 +7,9 @@ use ratatui::text::{Line, Span};
 
 use crate::tui::paint::put;
 
+/// Under a point that lies below the y axis.
+pub const BELOW: &str = "↓";
+
 /// One point.
 #[derive(Debug, Clone, Copy)]
 pub struct Mark {
@@ -38,6 +41,12 @@ impl Scatter {
             y,
             area,
         })
+    }
+
+    /// Whether a value lies below the y axis, as 0 always does.
+    pub fn is_below(&self, y: f64) -> bool {
+        // The end of the axis is a power of ten, to rounding.
+        y < self.y.0 * (1.0 - 1e-9)
     }
 
     /// The cell of a point. A point below the range is in the lowest row of the points, one without
@@ -149,10 +158,14 @@ impl Scatter {
         }
     }
 
-    /// Joins places by a line of glyphs, where nothing else is drawn.
+    /// Joins places by a line of glyphs, where nothing else is drawn. Those below the y axis have
+    /// none: where they are is not shown.
     pub fn join(&self, places: &[(f64, f64)], glyph: &str, style: Style, buffer: &mut Buffer) {
-        let cells: Vec<(u16, u16)> =
-            places.iter().filter_map(|&(x, y)| self.cell(x, Some(y))).collect();
+        let cells = places
+            .iter()
+            .filter(|at| !self.is_below(at.1))
+            .filter_map(|&(x, y)| self.cell(x, Some(y)));
+        let cells: Vec<(u16, u16)> = cells.collect();
         for pair in cells.windows(2) {
             let ((x0, y0), (x1, y1)) = (pair[0], pair[1]);
             let steps = x0.abs_diff(x1).max(y0.abs_diff(y1));
@@ -169,7 +182,8 @@ impl Scatter {
         }
     }
 
-    /// Draws the axes and the points, later ones over earlier ones.
+    /// Draws the axes and the points, later ones over earlier ones. A point below the y axis has an
+    /// arrow under it.
     pub fn render(&self, marks: impl IntoIterator<Item = Mark>, axis: Style, buffer: &mut Buffer) {
         let Rect { x, y, width, height } = self.area;
         let left = x.saturating_sub(1);
@@ -184,6 +198,9 @@ impl Scatter {
         for mark in marks {
             if let Some(at) = self.cell(mark.x, mark.y) {
                 set(at, mark.glyph, mark.style);
+                if mark.y.is_some_and(|y| self.is_below(y)) {
+                    set((at.0, y + height), BELOW, mark.style);
+                }
             }
         }
     }
@@ -218,6 +235,23 @@ mod tests {
             (buffer[(8, 4)].symbol(), buffer[(2, 7)].symbol(), buffer[(9, 7)].symbol()),
             ("b", "└", "─")
         );
+    }
+
+    #[test]
+    fn a_point_below_the_axis_has_an_arrow_and_no_line() {
+        let area = Rect::new(0, 0, 16, 9);
+        let plot = Scatter::of(Some((0.0, 10.0)), (1e-4, 1.0), AREA).expect("axes");
+        for (y, below) in [(0.0, true), (1e-9, true), (-1e-12, true), (1e-4, false), (0.5, false)] {
+            let mut buffer = Buffer::empty(area);
+            let mark = Mark { x: 5.0, y: Some(y), glyph: "a", style: Style::new() };
+            plot.render([mark], Style::new(), &mut buffer);
+            plot.join(&[(0.0, 1.0), (5.0, y)], "·", Style::new(), &mut buffer);
+            let drawn =
+                |glyph: &str| buffer.content.iter().filter(|cell| cell.symbol() == glyph).count();
+            assert_eq!(drawn("a"), 1, "{y}");
+            assert_eq!(buffer[(8, 7)].symbol() == BELOW, below, "{y}");
+            assert_eq!(drawn("·") == 0, below, "{y}");
+        }
     }
 
     #[test]

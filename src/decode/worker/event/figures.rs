@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decode::divergence::Divergence;
 use crate::machine::DeviceMemory;
+use crate::numbers::count;
 use crate::spread::Spread;
 
 /// The mask that was measured.
@@ -36,6 +37,22 @@ pub struct Measured {
     /// A checksum of the tokens that it covers and of their place; 0 in older recordings.
     #[serde(default)]
     pub over: u32,
+    /// Tokens in the cache after the last step; 0 in older recordings.
+    #[serde(default)]
+    pub cached: usize,
+}
+
+impl Measured {
+    /// The steps that it covers, in words: how many, and at which lengths of the context.
+    pub fn covered(&self) -> String {
+        let steps = self.divergence.steps;
+        match self.cached.checked_sub(steps) {
+            Some(before) if steps > 0 => {
+                format!("{} steps, ctx {}–{}", count(steps), count(before + 1), count(self.cached))
+            }
+            _ => format!("{} steps", count(steps)),
+        }
+    }
 }
 
 /// The times of both sides over the same tokens, one after the other.

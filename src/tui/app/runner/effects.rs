@@ -106,6 +106,10 @@ impl Runner<'_> {
                     let listing = folders::list(&folder);
                     self.tell(Action::Listed(folder, listing));
                 }
+                Effect::LookFor(purpose, typed) => {
+                    let trouble = folders::trouble(purpose, &typed);
+                    self.tell(Action::LookedFor { purpose, typed, trouble });
+                }
                 Effect::ReadPlan(typed, to) => self.read_plan(&typed, to)?,
                 Effect::LoadModel(typed) => self.load_model(typed),
                 Effect::CancelModel => {

@@ -103,9 +103,19 @@ fn a_text_that_loops_is_told_once_and_one_key_samples() {
         panic!("{effects:?}")
     };
     assert!(sampling.temperature > 0.0 && sampling.check().is_ok());
+    let before = state.plan.clone();
     let went = Event::WentOn { sampling: sampling.clone(), ignore_end: false };
     send(&mut state, went);
-    assert_eq!(state.plan.sampling, *sampling, "the next run samples too");
+    assert_eq!(state.plan, before, "the next run begins as it was set");
+    assert_eq!(state.run.sampling(), Some(sampling));
+    state.screen = crate::tui::screen::Screen::Text;
+    let words = text(&draw(&state)).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("this run 0.8"), "{words}");
+    let [.., Effect::Engine(Order::Start(start))] = &state.clone().rerun()[..] else {
+        panic!("a run")
+    };
+    assert_eq!((&start.sampling, start.ignore_end), (&before.sampling, before.ignore_end));
+    state.screen = crate::tui::screen::Screen::Map;
     say_tokens(&mut state, (0..9).map(|n| 1000 + n));
     assert!(!text(&draw(&state)).contains("loops every"));
 }
@@ -123,6 +133,32 @@ fn a_run_that_is_over_promises_no_sampling() {
     assert!(sentence.contains("the same 9 tokens") && !sentence.contains('E'), "{sentence}");
 }
 
+/// The speed that the header showed beside a new mask was that of the mask before.
+#[test]
+fn a_retuned_run_that_is_over_has_no_speed_and_waits_for_nothing() {
+    let mut state = ready();
+    state.size = (120, 40);
+    send(&mut state, Event::Finished(Finish::MaxNew));
+    let header = |state: &State| text(&draw(state)).lines().next().map(str::to_owned).unwrap();
+    assert!(header(&state).contains("tok/s"), "{}", header(&state));
+    let before = state.run.own_steps().len();
+    let effects = say(&mut state, "keep 20");
+    crate::tui::testing::answer(&mut state, &effects);
+    assert!(before > 0 && state.run.own_steps().is_empty());
+    assert!(!header(&state).contains("tok/s"), "{}", header(&state));
+    assert_eq!((state.run.rate(), state.run.tpot(0.5), state.run.fastest()), (None, None, None));
+    use crate::tui::screen::Screen;
+    for screen in [Screen::Ab, Screen::Perf, Screen::Map, Screen::Head] {
+        state.screen = screen;
+        let frame = text(&draw(&state));
+        for promise in ["comes with", "come with", "measured once"] {
+            assert!(!frame.contains(promise), "{screen:?} {promise}: {frame}");
+        }
+    }
+    state.screen = Screen::Ab;
+    assert!(text(&draw(&state)).contains("the run is over"), "{}", text(&draw(&state)));
+}
+
 #[test]
 fn a_text_that_ended_early_goes_on_past_its_end_by_the_same_key() {
     let mut state = ready();
@@ -131,6 +167,7 @@ fn a_text_that_ended_early_goes_on_past_its_end_by_the_same_key() {
     assert!(text(&draw(&state)).contains("end of text, E goes on"));
     let effects = key(&mut state, KeyCode::Char('E'));
     assert_eq!(effects, [Effect::Engine(Order::GoOn { sampling: None, ignore_end: true })]);
+    assert!(!state.plan.ignore_end, "the next run ends where the model ends it");
     assert!(!matches!(state.overlay, Some(Overlay::Palette(_))));
     // The end of the limit is no early end.
     send(&mut state, Event::Finished(Finish::MaxNew));

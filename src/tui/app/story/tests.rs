@@ -107,6 +107,77 @@ fn a_key_goes_on_to_the_end_and_the_mask_is_as_before() {
     assert!(state.story.is_none());
 }
 
+/// Enter and Esc are the story's where it is told, and nowhere else.
+#[test]
+fn on_other_screens_keys_are_those_of_the_screen() {
+    let mut state = session(SMALL, ColorDepth::True);
+    asks(&mut state);
+    act(&mut state, Command::Story);
+    let first = state.story.clone();
+    for screen in Screen::ALL.into_iter().filter(|screen| *screen != Screen::Ab) {
+        state.screen = screen;
+        let said = shown(&state);
+        assert!(said.contains("the story goes on in A/B (3)"), "{screen:?}: {said}");
+        key(&mut state, KeyCode::Enter);
+        assert_eq!(state.story, first, "{screen:?}");
+        for _ in 0..4 {
+            state.overlay = None;
+            key(&mut state, KeyCode::Esc);
+        }
+        assert_eq!(state.story, first, "{screen:?}");
+        state.screens.text.asking = None;
+    }
+    // Under a list on its own screen they are those of the list.
+    state.screen = Screen::Ab;
+    for opens in [Command::Help, Command::Palette, Command::Suffered] {
+        act(&mut state, opens);
+        key(&mut state, KeyCode::Esc);
+        assert_eq!((&state.story, state.overlay.is_none()), (&first, true), "{opens:?}");
+    }
+    key(&mut state, KeyCode::Esc);
+    assert!(state.story.is_none());
+}
+
+#[test]
+fn esc_closes_what_is_explained_and_nothing_else() {
+    let mut state = session(SMALL, ColorDepth::True);
+    asks(&mut state);
+    let run = state.run.clone();
+    act(&mut state, Command::Story);
+    // There is a token to explain.
+    state.run = run;
+    let first = state.story.clone();
+    for closes in [KeyCode::Esc, KeyCode::Char('i')] {
+        key(&mut state, KeyCode::Char('i'));
+        assert!(state.explained.is_some());
+        key(&mut state, closes);
+        assert_eq!((&state.story, &state.explained), (&first, &None), "{closes:?}");
+    }
+    // Without a story it leaves no screen either.
+    state.story = None;
+    key(&mut state, KeyCode::Char('i'));
+    key(&mut state, KeyCode::Esc);
+    assert_eq!(state.screen, Screen::Ab);
+    key(&mut state, KeyCode::Esc);
+    assert_eq!(state.screen, Screen::Map);
+}
+
+#[test]
+fn the_first_chapter_says_what_is_stored_of_v_too() {
+    let mut state = session(SMALL, ColorDepth::True);
+    asks(&mut state);
+    act(&mut state, Command::Story);
+    let model = state.model.clone().expect("loaded");
+    state.run.cached = 2_000;
+    state.run.kv = model.bytes_at(2_000).0;
+    let dense = model.bytes_at(2_000).1.total() as f64;
+    let less = 100.0 * (1.0 - state.run.kv.total() as f64 / dense);
+    let with_v = (0..10).filter(|head| model.kept(head / 2, head % 2) > 0).count();
+    let said = shown(&state).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(with_v < 10 && said.contains(&format!("V of {with_v} of 10 heads")), "{said}");
+    assert!(said.contains(&format!("{less:.0} % fewer bytes")), "{said}");
+}
+
 #[test]
 fn leaving_in_the_middle_gives_the_mask_back() {
     let mut state = session(SMALL, ColorDepth::True);

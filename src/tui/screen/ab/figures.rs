@@ -5,7 +5,8 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::decode::comparison::Mode;
-use crate::numbers::{count, nats};
+use crate::numbers::{count, nats, signed};
+use crate::spread::p99_name;
 use crate::tui::app::action::Command;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::pairs::{ComparedSide, voice};
@@ -16,6 +17,7 @@ use crate::tui::color::Role;
 use crate::tui::fitting::fitted;
 use crate::tui::paint::put;
 use crate::tui::screen::ab::layout::{column_of, columns_of};
+use crate::tui::screen::ab::lost;
 use crate::tui::screen::ab::update::at;
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{Bar, columns};
@@ -32,9 +34,13 @@ pub fn line(state: &State, width: u16) -> Line<'static> {
     let pairs = &state.run.pairs;
     let divergence = pairs.divergence();
     if divergence.steps == 0 {
-        let why = match pairs.since {
-            0 => "the first token comes from the exact prefill; divergence comes with the next",
-            _ => "just retuned: divergence comes with the next token",
+        let why = match (pairs.since, state.is_over()) {
+            (0, false) => {
+                "the first token comes from the exact prefill; divergence comes with the next"
+            }
+            (0, true) => "no step is compared: the run is over",
+            (_, false) => "just retuned: divergence comes with the next token",
+            (_, true) => "no step under this mask: the run is over; < goes back, Tune measures it",
         };
         return Line::styled(why, theme.style(Role::Dim));
     }
@@ -45,15 +51,19 @@ pub fn line(state: &State, width: u16) -> Line<'static> {
             _ => format!("KLD {} ±{}", nats(kld.mean), nats(kld.stderr)),
         },
         format!("p50 {}", nats(kld.p50)),
-        format!("p99 {}", nats(kld.p99)),
+        match p99_name(divergence.steps) {
+            "max" => String::new(),
+            name => format!("{name} {}", nats(kld.p99)),
+        },
         format!("max {}", nats(kld.max)),
         format!("same top {:.1} %", divergence.top1_agreement * 100.0),
-        format!("Δ log p {:+.4}", divergence.mean_delta_logprob),
+        format!("Δ log p {}", signed(divergence.mean_delta_logprob, 4)),
         format!("{} step{}", count(divergence.steps), if divergence.steps == 1 { "" } else { "s" }),
     ];
     if let Some(first) = pairs.first_parting(state.feed()) {
         facts.push(format!("texts part at token {first}"));
     }
+    facts.retain(|fact| !fact.is_empty());
     facts.push(format!("RMS Δp {:.2} %", divergence.rms_delta_p * 100.0));
     if let Some(timed) = &pairs.timed {
         let (a, b) = (timed.a_ms.p50, timed.b_ms.p50);
@@ -156,7 +166,7 @@ pub fn likeliest(state: &State, area: Rect, buffer: &mut Buffer) {
                 Span::styled("KLD ", theme.style(Role::Dim)),
                 Span::styled(nats(step.kld), theme.style(Role::Text)),
                 Span::styled("  Δ log p ", theme.style(Role::Dim)),
-                Span::styled(format!("{:+.4}", step.delta_logprob), theme.style(Role::Text)),
+                Span::styled(signed(step.delta_logprob, 4), theme.style(Role::Text)),
             ]));
         }
         None if at(state) <= 1 => pane.note("the exact prefill gave this one"),
@@ -171,7 +181,10 @@ pub fn likeliest(state: &State, area: Rect, buffer: &mut Buffer) {
     } else {
         pane.note(format!("fed: {}", text(a)));
     }
-    worst(state, &mut pane);
+    // The pane beside it lists them where it has nothing else to say.
+    if lost::why_nothing(state, at(state)).is_none() {
+        worst(state, &mut pane);
+    }
 }
 
 /// The tokens that suffered most, as far as there are rows.

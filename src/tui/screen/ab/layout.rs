@@ -64,7 +64,7 @@ pub fn ab(state: &State, main: Rect) -> AbAreas {
     let lower = if rest >= 12 { (rest / 2).clamp(8, 18) } else { 0 };
     // The line between them is moved on the whole height, so the strip's rows count above it.
     let above = main.height - lower;
-    let above = if lower > 0 { state.splits.first(LOWER, main.height, above) } else { above };
+    let above = if lower > 0 { state.splits.upper(LOWER, main.height, above) } else { above };
     let lower = main.height - above.clamp((main.height - rest + 3).min(main.height), main.height);
     let panes = rest - lower.min(rest);
     let half = main.width / 2;

@@ -6,9 +6,12 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::decode::lost::{Lost, LostToken};
-use crate::numbers::{count, nats};
+use crate::numbers::{count, nats, plain};
+use crate::tui::app::action::Command;
+use crate::tui::app::keys::KeyContext;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
+use crate::tui::app::suffered;
 use crate::tui::app::text_lines::visible;
 use crate::tui::color::Role;
 use crate::tui::fitting::fitted;
@@ -39,16 +42,11 @@ pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer)
         state.replay || same_head && (lost.asked.n == n || state.screens.ab.cursor.is_none())
     };
     let asked = state.run.pairs.lost.as_ref().filter(is_wanted);
+    if let Some(why) = why_nothing(state, n) {
+        why.iter().for_each(|line| pane.note(*line));
+        return worst_tokens(state, &mut pane);
+    }
     match asked {
-        _ if !state.run.is_step(n) && n >= 2 => {
-            pane.note("nothing to repeat: reading a turn gave this token,");
-            pane.note("or it belongs to an earlier answer");
-        }
-        _ if n < 2 => pane.note("nothing: the exact prefill gave the first token"),
-        _ if !state.run.pairs.together_before(n) => {
-            pane.note("the texts differ before this token");
-            pane.note("(f feeds both the same)");
-        }
         None if state.replay => pane.note("the recording does not say"),
         None => pane.note("the engine is asked"),
         Some(lost) => {
@@ -61,6 +59,39 @@ pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer)
     }
 }
 
+/// Why there is nothing to say of a step, in lines; `None` where there is.
+pub(super) fn why_nothing(state: &State, n: usize) -> Option<&'static [&'static str]> {
+    if n < 2 {
+        return Some(&["nothing: the exact prefill gave the first token"]);
+    }
+    if !state.run.is_step(n) {
+        return Some(&[
+            "nothing to repeat: reading a turn gave this token,",
+            "or it belongs to an earlier answer",
+        ]);
+    }
+    let differ = !state.run.pairs.together_before(n);
+    differ.then_some(&["the texts differ before this token", "(f feeds both the same)"])
+}
+
+/// In place of a step: the tokens that suffered most, with the text around them.
+fn worst_tokens(state: &State, pane: &mut Pane<'_>) {
+    if pane.area.height < 4 {
+        return;
+    }
+    let key = state.keys.key_of(KeyContext::Global, Command::Suffered).unwrap_or_default();
+    pane.title("suffered most", &format!("{key} lists all"));
+    let room = usize::from(pane.area.width).saturating_sub(16);
+    for entry in suffered::entries(state).iter().take(usize::from(pane.area.height)) {
+        let theme = &state.theme;
+        pane.line(Line::from(vec![
+            Span::styled(format!("{:>7} ", entry.keys), theme.style(Role::Dim)),
+            Span::styled(format!("{:<7} ", entry.title), theme.style(Role::Text)),
+            Span::styled(suffered::in_columns(&entry.about, room), theme.style(Role::Dim)),
+        ]));
+    }
+}
+
 /// Attention mass of sink, middle and recent, with all channels and under the mask or plan.
 fn masses(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
     let theme = &state.theme;
@@ -70,12 +101,8 @@ fn masses(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
     for (name, mass) in [("exact", lost.exact), (under, lost.pruned)] {
         let Some(row) = pane.take(1) else { return };
         put(pane.buffer, row, 0, 0, Line::styled(format!("{name:<7}"), theme.style(Role::Dim)));
-        let text = format!(
-            " {:>4.1} {:>4.1} {:>4.1} %",
-            mass[0] * 100.0,
-            mass[1] * 100.0,
-            mass[2] * 100.0
-        );
+        let [sink, middle, recent] = mass.map(|share| plain(share * 100.0, 1));
+        let text = format!(" {sink:>4} {middle:>4} {recent:>4} %");
         let width = text.chars().count() as u16;
         let bar = Rect { x: row.x + 7, width: row.width.saturating_sub(7 + width), ..row };
         let part = |(&size, (role, glyph)): (&f64, (Role, &'static str))| BarPart {
@@ -127,7 +154,7 @@ const BETWEEN: u16 = 4;
 /// The names of the columns.
 fn head(wide: bool) -> String {
     match wide {
-        true => format!("{:<14}{:>7}  {:<17}{:<16}rank", "token", "at", "weight", "logit"),
+        true => format!("{:<13}{:>7} {:<15}{:<14}rank", "token", "at", "weight", "logit"),
         false => format!("{:<10}{:>7} {:<15}rank", "token", "at", "weight"),
     }
 }
@@ -179,7 +206,7 @@ fn tokens(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
 
 fn line(state: &State, token: &LostToken, wide: bool) -> Line<'static> {
     let theme = &state.theme;
-    let text = fitted(visible(&token.text), if wide { 13 } else { 9 });
+    let text = fitted(visible(&token.text), if wide { 12 } else { 9 });
     let weight = |w: f64| {
         if w >= 0.0995 { format!("{:.0} %", w * 100.0) } else { format!("{:.1} %", w * 100.0) }
     };
@@ -190,18 +217,17 @@ fn line(state: &State, token: &LostToken, wide: bool) -> Line<'static> {
     };
     let weights = format!("{:>5} → {:<6}", weight(token.exact_weight), pruned_weight);
     let fell = token.pruned_rank > token.exact_rank;
-    // Without spaces a rank of six digits fits beside the others in half of 80 columns.
-    let arrow = if wide { " → " } else { "→" };
-    let ranks = format!("{}{arrow}{}", count(token.exact_rank), count(token.pruned_rank));
+    // Without spaces ranks of five digits fit a row, and one of six half of 80 columns.
+    let ranks = format!("{}→{}", count(token.exact_rank), count(token.pruned_rank));
     let place = if token.middle { Role::Text } else { Role::Dim };
     let mut spans = Vec::new();
     if wide {
         let logit = token.pruned_logit.map_or("–".to_owned(), |logit| format!("{logit:.2}"));
-        let logits = format!("{:>6.2} → {logit:<6}", token.exact_logit);
-        spans.push(Span::styled(format!("{text:<14}"), theme.style(Role::Text)));
-        spans.push(Span::styled(format!("{:>7}  ", count(token.position)), theme.style(place)));
-        spans.push(Span::styled(format!("{weights:<17}"), theme.style(Role::Text)));
-        spans.push(Span::styled(format!("{logits:<16}"), theme.style(Role::Dim)));
+        let logits = format!("{:>6.2}→{logit:<6}", token.exact_logit);
+        spans.push(Span::styled(format!("{text:<13}"), theme.style(Role::Text)));
+        spans.push(Span::styled(format!("{:>7} ", count(token.position)), theme.style(place)));
+        spans.push(Span::styled(format!("{weights:<15}"), theme.style(Role::Text)));
+        spans.push(Span::styled(format!("{logits:<14}"), theme.style(Role::Dim)));
     } else {
         spans.push(Span::styled(format!("{text:<10}"), theme.style(Role::Text)));
         spans.push(Span::styled(format!("{:>7} ", count(token.position)), theme.style(place)));

@@ -23,7 +23,7 @@ pub const TABLE: &[KeyBinding] = &[
         "drop everything after the cursor and go on from it",
     ),
     (C::Ask, "enter", "go on", "type another turn: the conversation goes on from here"),
-    (C::EditPrompt, "p", "", "type a new prompt"),
+    (C::EditPrompt, "p", "", "edit the prompt, or begin with an empty one there"),
     (C::First, "g home", "", "first token"),
     (C::Last, "G end", "", "follow the text again"),
     (C::HalfUp, "ctrl-u pageup", "", "sixteen tokens back"),

@@ -173,7 +173,7 @@ fn while_tokens_come_the_engine_is_asked_now_and_then() {
     );
     let question = state.screens.ab.asked.unwrap();
     send(&mut state, lost(question));
-    assert!(text(&draw(&state)).contains("4 → 380"), "what lost rank is on screen");
+    assert!(text(&draw(&state)).contains("4→380"), "what lost rank is on screen");
 }
 
 #[test]

@@ -10,8 +10,8 @@ use crate::tui::app::pairs::ComparedSide;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
 use crate::tui::screen::ab::layout;
-use crate::tui::screen::text::ask_on;
-use crate::tui::screen::{Press, Screen, Wheel};
+use crate::tui::screen::text::{ask_on, edit_prompt};
+use crate::tui::screen::{Press, Wheel};
 
 /// How many tokens half a page moves.
 const HALF_PAGE: isize = 16;
@@ -24,9 +24,7 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
         Command::Less => query(state, -1),
         Command::More => query(state, 1),
         Command::Ask => ask_on(state),
-        Command::EditPrompt => {
-            (state.screen, state.screens.text.editing) = (Screen::Text, true);
-        }
+        Command::EditPrompt => edit_prompt(state),
         Command::Left
         | Command::Right
         | Command::Up

@@ -68,9 +68,9 @@ fn mode_line(state: &State, width: u16) -> Line<'static> {
         ),
         Mode::Free => ("free", ["each reads its own; ‹› where the texts part"; 2]),
     };
-    let how = state.run.started.as_ref().map(|started| match started.sampling.temperature {
+    let how = state.run.sampling().map(|sampling| match sampling.temperature {
         0.0 => " · greedy".to_owned(),
-        t => format!(" · temperature {t:.1}, seed {}", started.sampling.seed),
+        t => format!(" · temperature {t:.1}, seed {}", sampling.seed),
     });
     let how = how.unwrap_or_default();
     let room = usize::from(width).saturating_sub(name.len() + 1);

@@ -11,6 +11,8 @@ use crate::tui::screen::{Press, Wheel};
 
 /// Fewest rows of the screen that leave room for the plot below the table.
 const PLOT_FROM: u16 = 17;
+/// Fewest rows of the plot.
+const LEAST_PLOT: u16 = 7;
 /// Rows of the title of the table and of its columns.
 const HEAD: u16 = 2;
 
@@ -34,9 +36,20 @@ pub fn splits(state: &State, main: Rect) -> Vec<Divider> {
 /// Rows of the table's place while nothing is pinned: what a pin is, and the keys.
 const EMPTY: u16 = 9;
 
-/// The table above, the plot below. A short table leaves the plot more.
-pub(super) fn parts(state: &State, area: Rect, rows: usize, wants_plot: bool) -> BenchAreas {
-    let area = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
+/// The area without a column at either side.
+pub(super) fn inside(area: Rect) -> Rect {
+    Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area }
+}
+
+/// The table above, with the `notes` lines that are said below its rows, and the plot below it. A
+/// short table leaves the plot more.
+pub(super) fn parts(
+    state: &State,
+    area: Rect,
+    (rows, notes): (usize, usize),
+    wants_plot: bool,
+) -> BenchAreas {
+    let area = inside(area);
     if !wants_plot || area.height < PLOT_FROM {
         return BenchAreas { table: area, plot: None };
     }
@@ -44,8 +57,12 @@ pub(super) fn parts(state: &State, area: Rect, rows: usize, wants_plot: bool) ->
         0 => EMPTY,
         rows => (rows.max(3) as u16).saturating_add(HEAD + 1),
     };
-    let height = wanted.min(area.height * 11 / 20);
-    let height = state.splits.first(TABLE, area.height, height);
+    // What is said of the rows comes before the plot.
+    let height = wanted.min(area.height * 11 / 20) + notes as u16;
+    if height + LEAST_PLOT > area.height {
+        return BenchAreas { table: area, plot: None };
+    }
+    let height = state.splits.upper(TABLE, area.height, height);
     let plot = Rect { y: area.y + height, height: area.height - height, ..area };
     BenchAreas { table: Rect { height, ..area }, plot: Some(plot) }
 }

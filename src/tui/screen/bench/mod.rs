@@ -2,6 +2,7 @@
 
 mod candidates;
 mod layout;
+mod notes;
 mod pins;
 mod plot;
 mod sheet;
@@ -11,6 +12,8 @@ mod table;
 mod tests;
 mod update;
 mod view;
+
+pub use view::titles;
 
 use crate::tui::screen::{ScreenParts, Typing};
 

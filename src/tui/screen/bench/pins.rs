@@ -1,15 +1,17 @@
 //! What can be pinned: what is set, a mask of every rule with its bytes, named plans, a sweep.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::Error;
 use crate::attention::cuda::check_codes;
 use crate::decode::worker::event::MaskInfo;
-use crate::mask::select::Budget;
-use crate::mask::{CachePlan, Rule};
+use crate::mask::select::{ALIGNMENTS, Budget};
+use crate::mask::{CachePlan, Needs, Rule};
 use crate::tui::app::model::ModelView;
-use crate::tui::screen::bench::state::MaskBench;
-use crate::tui::screen::tune::state::{Draft, Goal, PointKind, RIVALS, Set, Tuning, propose};
+use crate::tui::screen::bench::state::{Added, Aim, LeftOut, MOST, MaskBench};
+use crate::tui::screen::tune::state::{
+    Draft, Goal, HeadWidths, PointKind, RIVALS, Set, Tuning, propose,
+};
 
 /// The rule of plans that other programs offer by name.
 pub const NAMED: &str = "named";
@@ -19,45 +21,97 @@ pub fn set(bench: &mut MaskBench, tuning: &Tuning) -> usize {
     let info = tuning.mask_info();
     let rule = if info.rule.is_empty() { "as it is".to_owned() } else { info.rule.clone() };
     let draft = tuning.draft().clone();
-    usize::from(bench.add(info.label, rule, draft, info.plan))
+    usize::from(bench.add(info.label, rule, draft, info.plan) == Added::New)
 }
 
-/// Pins a mask of every rule that has importance, of at most the bytes that what is set takes at a
-/// context, and what is set itself. Also gives the rules that cannot reach the size.
-pub fn rules(bench: &mut MaskBench, tuning: &Tuning, tokens: usize) -> (usize, Vec<&'static str>) {
-    let own = set(bench, tuning);
-    let bytes = tuning.proposed_tally(tokens).bytes.total();
-    let made = Rule::ALL.into_iter().filter(|&rule| tuning.sources().has(rule)).map(|rule| {
-        let mut draft = tuning.draft().clone();
-        draft.set(Set::Rule(rule));
-        draft.set(Set::Fit(bytes, tokens));
-        (draft.locks, draft.pins) = Default::default();
-        (rule.name, draft)
-    });
-    let (mut added, mut too_large) = (own, Vec::new());
-    for (name, draft) in made {
-        // One cut through scores that many heads share, as those of frequency, takes all of them or
-        // none: the exact budget comes nearer to the size.
-        let exact = Draft { split: Budget::Exact, ..draft.clone() };
-        let weighed = [draft, exact].map(|draft| {
-            let proposal = propose(&draft, tuning.sources())?;
-            let size = tuning.tally(&proposal.plan, draft.window, None, tokens).bytes.total();
-            Ok::<_, Error>((size, draft, proposal))
-        });
-        let largest = match weighed {
-            // Where both are as large, the split that is set stays.
-            [Ok(set), Ok(exact)] => Ok(if exact.0 > set.0 { exact } else { set }),
-            [set, exact] => set.or(exact),
-        };
-        match largest {
-            Ok((_, draft, proposal)) => {
-                let rule = name.to_owned();
-                added += usize::from(bench.add(rule.clone(), rule, draft, proposal.plan));
+/// Pins a mask of every rule, of the bytes that what is set takes at a context, and what is set
+/// itself. The bench keeps which rules gave no row, and why.
+pub fn rules(bench: &mut MaskBench, tuning: &Tuning, tokens: usize) -> usize {
+    let mut added = set(bench, tuning);
+    let aim = Aim { bytes: tuning.proposed_tally(tokens).bytes.total(), tokens };
+    bench.left_out.clear();
+    for rule in Rule::ALL {
+        let made = of_rule(tuning, rule, aim)
+            .map(|(draft, plan)| bench.add_at(aim, rule.name, draft, plan));
+        let why = match made {
+            Ok(Added::New) => {
+                added += 1;
+                continue;
             }
-            Err(_) => too_large.push(name),
+            Ok(Added::Known(name)) if name == rule.name => continue,
+            Ok(Added::Known(name)) => format!("the same channels as {name}"),
+            Ok(Added::Full) => format!("{MOST} rows are there already"),
+            Err(why) => why,
+        };
+        bench.left_out.push(LeftOut { rule: rule.words, why });
+    }
+    added
+}
+
+/// The largest mask of a rule that takes no more than these bytes: with the settings of Tune if that
+/// comes near enough, or else with the exact budget, in finer steps. The reason, where there is none.
+fn of_rule(tuning: &Tuning, rule: Rule, aim: Aim) -> Result<(Draft, CachePlan), String> {
+    let sources = tuning.sources();
+    if !sources.has(rule) {
+        return Err(match rule.needs {
+            Needs::File => "no mask file with importance",
+            Needs::Gradient => "no sensitivity: S in Tune measures it",
+            Needs::Text | Needs::Nothing => "no figures of this prompt",
+        }
+        .to_owned());
+    }
+    let mut set = tuning.draft().clone();
+    set.set(Set::Rule(rule));
+    set.set(Set::Fit(aim.bytes, aim.tokens));
+    (set.locks, set.pins) = Default::default();
+    let mut best: Option<(u64, Draft, CachePlan)> = None;
+    let mut weigh = |draft: Draft| {
+        let plan = propose(&draft, sources).ok()?.plan;
+        let bytes = tuning.tally(&plan, draft.window, None, aim.tokens).bytes.total();
+        // Where two are as large, the settings of Tune stay.
+        if bytes <= aim.bytes && best.as_ref().is_none_or(|(most, ..)| bytes > *most) {
+            best = Some((bytes, draft, plan.clone()));
+        }
+        Some((bytes, plan))
+    };
+    let is_near =
+        |found: Option<(u64, CachePlan)>| found.is_some_and(|found| is_equal(found.0, aim));
+    let finer = ALIGNMENTS.into_iter().rev().filter(|&align| align < set.align);
+    for align in std::iter::once(set.align).chain(finer) {
+        let set = Draft { align, ..set.clone() };
+        if is_near(weigh(set.clone())) {
+            break;
+        }
+        // One cut through scores that many heads share, as those of frequency, takes all of them or
+        // none.
+        let exact = Draft { split: Budget::Exact, ..set };
+        let Some((bytes, plan)) = weigh(exact.clone()) else { continue };
+        if is_equal(bytes, aim) {
+            break;
+        }
+        // The next step would bring back a head, whose V takes more than is left: what is left goes
+        // to the heads that are there.
+        let there_only = Draft { locks: dropped(&plan), ..exact };
+        if is_near(weigh(there_only)) {
+            break;
         }
     }
-    (added, too_large)
+    let best = best.ok_or_else(|| "no mask of it is so small".to_owned())?;
+    Ok((best.1, best.2))
+}
+
+/// Whether bytes are those that a row was made to take: within a hundredth, because channels are
+/// kept in whole numbers.
+pub fn is_equal(bytes: u64, aim: Aim) -> bool {
+    bytes.abs_diff(aim.bytes) * 100 <= aim.bytes
+}
+
+/// Locks that leave the dropped heads of a plan dropped.
+fn dropped(plan: &CachePlan) -> BTreeMap<usize, HeadWidths> {
+    let counts = plan.mask().kept_counts();
+    let heads = counts.iter().enumerate().filter(|(_, kept)| **kept == 0).map(|(head, _)| head);
+    let kv_heads = plan.shape().kv_heads;
+    heads.map(|head| (head, HeadWidths::of(plan, head / kv_heads, head % kv_heads))).collect()
 }
 
 /// Pins the plans that other programs offer, where the cache can hold them.
@@ -69,7 +123,8 @@ pub fn named(bench: &mut MaskBench, tuning: &Tuning, model: &ModelView) -> usize
                 return false;
             }
             let info = Arc::new(MaskInfo::named(name, plan.clone()));
-            bench.add(name.to_owned(), NAMED.to_owned(), Draft::verbatim(info, window), plan)
+            let draft = Draft::verbatim(info, window);
+            bench.add(name.to_owned(), NAMED.to_owned(), draft, plan) == Added::New
         })
     });
     added.count()
@@ -89,7 +144,7 @@ pub fn swept(bench: &mut MaskBench, tuning: &Tuning) -> usize {
             ),
             _ => return false,
         };
-        bench.add(name, rule, point.draft.clone(), point.plan.clone())
+        bench.add(name, rule, point.draft.clone(), point.plan.clone()) == Added::New
     });
     added.count()
 }

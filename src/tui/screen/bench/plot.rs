@@ -14,15 +14,21 @@ use crate::tui::screen::tune::state::{Against, Plot, PlotPoint};
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{Mark, Scatter};
 
-/// Glyphs and colours of curves, in turn.
-const LOOKS: [(&str, Role); 6] = [
-    ("●", Role::Text),
-    ("◆", Role::Accent),
-    ("▲", Role::Loss),
-    ("■", Role::Accent),
-    ("+", Role::Dim),
-    ("×", Role::Text),
+/// Glyphs of curves, in turn; letters follow. No two curves have the same, so that colour is no
+/// more than a help.
+pub(super) const GLYPHS: [&str; 64] = [
+    "●", "◆", "▲", "■", "+", "×", "○", "◇", "△", "□", "▼", "★", "a", "b", "c", "d", "e", "f", "g",
+    "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t", "u", "v", "w", "x", "y", "z",
+    "A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L", "M", "N", "O", "P", "Q", "R", "S",
+    "T", "U", "V", "W", "X", "Y", "Z",
 ];
+/// Their colours, in turn.
+const ROLES: [Role; 4] = [Role::Text, Role::Accent, Role::Loss, Role::Dim];
+
+/// How the curve at this place looks.
+pub(super) fn look(at: usize) -> (&'static str, Role) {
+    (GLYPHS[at % GLYPHS.len()], ROLES[at % ROLES.len()])
+}
 
 /// The measured rows of one rule.
 struct Curve<'a> {
@@ -75,10 +81,11 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
         }
         return;
     };
-    Pane::new(Rect { height: 1.min(area.height), ..area }, theme, buffer).title(what, "");
+    Pane::new(Rect { height: 1.min(area.height), ..area }, theme, buffer)
+        .title(what, &plot.below().unwrap_or_default());
     let mut marks = Vec::new();
     for (at, curve) in curves.iter().enumerate() {
-        let (glyph, role) = LOOKS[at % LOOKS.len()];
+        let (glyph, role) = look(at);
         for (id, _, place) in &curve.points {
             let is_selected = Some(*id) == bench.selected;
             let weight = if is_selected { Modifier::REVERSED } else { Modifier::empty() };
@@ -91,7 +98,7 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     for (at, curve) in curves.iter().enumerate().filter(|(_, curve)| curve.rule != pins::NAMED) {
         let line: Vec<(f64, f64)> =
             curve.points.iter().filter_map(|(_, _, place)| Some((place.x, place.y?))).collect();
-        scatter.join(&line, "·", theme.style(LOOKS[at % LOOKS.len()].1), buffer);
+        scatter.join(&line, "·", theme.style(look(at).1), buffer);
     }
     for curve in curves.iter().filter(|curve| curve.rule == pins::NAMED) {
         curve.points.iter().for_each(|(_, name, place)| {
@@ -132,7 +139,7 @@ fn axes(state: &State, scatter: &Scatter, points: Rect, area: Rect, buffer: &mut
 fn legend(state: &State, curves: &[Curve<'_>], area: Rect, buffer: &mut Buffer) {
     let (mut x, y) = (0_u16, area.height.saturating_sub(1));
     for (at, curve) in curves.iter().enumerate() {
-        let (glyph, role) = LOOKS[at % LOOKS.len()];
+        let (glyph, role) = look(at);
         let text = match &curve.points[..] {
             // A single point is known by its own name.
             [(_, name, _)] => format!("{glyph} {name}  "),

@@ -31,6 +31,7 @@ pub fn sheet(state: &State, _model: &ModelView) -> Sheet {
         "top1_agreement",
         "recall",
         "tpot_ms",
+        "tpot_stderr_ms",
     ];
     let Some(tuning) = &state.screens.tune else { return Sheet { columns, rows: Vec::new() } };
     let (bench, generation) = (&state.screens.bench, state.run.generation);
@@ -57,6 +58,7 @@ pub fn sheet(state: &State, _model: &ModelView) -> Sheet {
             json!(divergence.map(|divergence| divergence.top1_agreement)),
             json!(view::recall(state, pin)),
             json!(figures.map(|figures| figures.b_ms.p50)),
+            json!(figures.map(|figures| figures.b_ms.stderr)),
         ]
     });
     Sheet { columns, rows: rows.collect() }

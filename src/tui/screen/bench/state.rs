@@ -24,10 +24,41 @@ pub struct Pinned {
     pub draft: Draft,
     /// Its plan.
     pub plan: CachePlan,
+    /// The bytes that it was made to take.
+    pub aim: Option<Aim>,
     /// The run in which the engine was asked to measure it, and has not answered yet.
     asked: Option<u64>,
     /// The last measurement, and the number of the run it was made in.
     measured: Option<(u64, Measured)>,
+}
+
+/// The bytes that a row was made to take, at a context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Aim {
+    /// Of K and V.
+    pub bytes: u64,
+    /// The context in tokens.
+    pub tokens: usize,
+}
+
+/// What became of a plan that was to be pinned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Added {
+    /// It is a new row.
+    New,
+    /// The row of this name is the same plan with the same window.
+    Known(String),
+    /// There are [`MOST`] rows already.
+    Full,
+}
+
+/// A rule that gave no row, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The rule, in words.
+    pub rule: &'static str,
+    /// Why it has no row.
+    pub why: String,
 }
 
 /// A column that rows are sorted by.
@@ -43,7 +74,7 @@ pub enum BenchColumn {
     Mean,
     /// Median KLD.
     Median,
-    /// The 99.9th percentile of the KLD.
+    /// The 99.9th percentile of the KLD; of fewer than 1,000 steps that is the largest.
     Tail,
     /// Share of steps with the same top token.
     Top,
@@ -72,7 +103,7 @@ impl BenchColumn {
             Self::Bytes => "bytes",
             Self::Mean => "mean KLD",
             Self::Median => "median KLD",
-            Self::Tail => "99.9 % KLD",
+            Self::Tail => "largest KLD",
             Self::Top => "same top",
             Self::Time => "time",
         }
@@ -83,6 +114,8 @@ impl BenchColumn {
 #[derive(Debug, Clone, PartialEq)]
 pub struct MaskBench {
     pins: Vec<Pinned>,
+    /// Rules that gave no row when every rule was asked for.
+    pub left_out: Vec<LeftOut>,
     next_id: u64,
     /// The selected row.
     pub selected: Option<u64>,
@@ -104,6 +137,7 @@ impl Default for MaskBench {
     fn default() -> Self {
         Self {
             pins: Vec::new(),
+            left_out: Vec::new(),
             next_id: FIRST_ID,
             selected: None,
             baseline: None,
@@ -132,19 +166,31 @@ impl MaskBench {
         self.pins.iter().find(|pin| pin.id == id)
     }
 
-    /// Pins a plan. One that is pinned already, with the same window, stays as it is; the bench may
-    /// be full. Gives whether there is a new row.
-    pub fn add(&mut self, name: String, rule: String, draft: Draft, plan: CachePlan) -> bool {
-        let is_known =
-            self.pins.iter().any(|pin| pin.plan == plan && pin.draft.window == draft.window);
-        if is_known || self.pins.len() >= MOST {
-            return false;
+    /// Pins a plan. One that is pinned already, with the same window, stays as it is.
+    pub fn add(&mut self, name: String, rule: String, draft: Draft, plan: CachePlan) -> Added {
+        let known =
+            self.pins.iter().find(|pin| pin.plan == plan && pin.draft.window == draft.window);
+        if let Some(known) = known {
+            return Added::Known(known.name.clone());
+        }
+        if self.pins.len() >= MOST {
+            return Added::Full;
         }
         let id = self.next_id;
         self.next_id += 1;
-        self.pins.push(Pinned { id, name, rule, draft, plan, asked: None, measured: None });
+        let (aim, asked, measured) = (None, None, None);
+        self.pins.push(Pinned { id, name, rule, draft, plan, aim, asked, measured });
         self.selected.get_or_insert(id);
-        true
+        Added::New
+    }
+
+    /// Pins a plan that was made to take so many bytes.
+    pub fn add_at(&mut self, aim: Aim, rule: &'static str, draft: Draft, plan: CachePlan) -> Added {
+        let added = self.add(rule.to_owned(), rule.to_owned(), draft, plan);
+        if let (Added::New, Some(pin)) = (&added, self.pins.last_mut()) {
+            pin.aim = Some(aim);
+        }
+        added
     }
 
     /// Takes a row off.
@@ -160,6 +206,7 @@ impl MaskBench {
     /// Takes all rows off; how they are shown stays.
     pub fn clear(&mut self) {
         self.pins.clear();
+        self.left_out.clear();
         (self.selected, self.baseline) = (None, None);
     }
 
@@ -211,6 +258,11 @@ impl MaskBench {
     pub fn steps(&self, generation: u64) -> Option<usize> {
         let figures = self.pins.iter().find_map(|pin| self.figures(pin, generation))?;
         Some(figures.divergence.steps)
+    }
+
+    /// The steps that the figures are over, in words; `None` without figures.
+    pub fn covered(&self, generation: u64) -> Option<String> {
+        Some(self.pins.iter().find_map(|pin| self.figures(pin, generation))?.covered())
     }
 
     /// The rows that the filter leaves, sorted. `bytes` gives the size of a plan; rows without a

@@ -1,10 +1,12 @@
 //! The bench of masks.
 
+use std::sync::Arc;
+
 use ratatui::crossterm::event::KeyCode;
 
-use crate::decode::worker::event::Subject;
+use crate::decode::worker::event::{MaskInfo, Subject};
 use crate::decode::worker::{EngineOrder as Order, Envelope, Event, Trial};
-use crate::mask::Shape;
+use crate::mask::{CachePlan, ChannelMask, Rule, Shape};
 use crate::tui::app::action::{Action, Command, Effect};
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
@@ -12,7 +14,7 @@ use crate::tui::app::update::update;
 use crate::tui::color::ColorDepth;
 use crate::tui::export::{ExportFormat, make};
 use crate::tui::screen::Screen;
-use crate::tui::screen::bench::state::{BenchColumn, MOST, MaskBench};
+use crate::tui::screen::bench::state::{Added, Aim, BenchColumn, MOST, MaskBench};
 use crate::tui::testing::{
     SMALL, act, answer, draw, frames, key, letters, measured, send, session, text,
 };
@@ -137,7 +139,7 @@ fn figures_over_other_tokens_are_not_shown_beside_one_another() {
     let mut state = on_bench();
     let asked = measure(&mut state);
     assert!(asked.len() > 3 && !state.screens.bench.is_running(state.run.generation));
-    assert!(shown(&state).contains("over the same 64 steps"), "{}", shown(&state));
+    assert!(shown(&state).contains("over the same 64 steps, ctx"), "{}", shown(&state));
     assert!(!shown(&state).contains("not measured"), "{}", shown(&state));
 
     // One row is measured again after more tokens: the others were not, over those.
@@ -270,7 +272,8 @@ fn rows_come_off_and_the_bench_has_an_end() {
         let mut draft = tuning.draft().clone();
         draft.window.sink = sink;
         let plan = tuning.proposal().plan.clone();
-        assert_eq!(bench.add("x".into(), "y".into(), draft, plan), sink < MOST);
+        let added = bench.add("x".into(), "y".into(), draft, plan);
+        assert_eq!(added, if sink < MOST { Added::New } else { Added::Full });
     }
 }
 
@@ -293,8 +296,126 @@ fn the_rows_are_a_table_in_every_form() {
     let md = made(ExportFormat::Md);
     assert_eq!(md.lines().count(), rows + 2);
     assert!(md.lines().nth(1).unwrap().starts_with("| --- | --- |"), "{md}");
-    assert!(md.contains("| 0.01 | 0.00125 | 0.009 | 0.035 | 0 | 0.984375 |  | 3.609 |"), "{md}");
+    assert!(
+        md.contains("| 0.01 | 0.00125 | 0.009 | 0.035 | 0 | 0.984375 |  | 3.609 | 0.50125 |"),
+        "{md}"
+    );
     let tex = made(ExportFormat::Tex);
     assert!(tex.contains("kld\\_mean") && tex.contains(" & 0.01 & "), "{tex}");
     assert_eq!(tex.matches(" \\\\\n").count(), rows + 1, "{tex}");
+}
+
+/// The demo's mask: one head in ten keeps channels. A cut through all scores gives a rule eight of
+/// them, and the next step a second head with its V: that was 738 KiB beside 812.
+fn one_head() -> State {
+    let mut state = on_bench();
+    let mask = ChannelMask::from_fn(SMALL, |layer, head, channel| {
+        layer == 1 && head == 0 && channel % 32 >= 20
+    });
+    let plan = CachePlan::of_mask(&mask);
+    let mask = MaskInfo { align: 8, ..MaskInfo::named("one-head", plan) };
+    let window = state.model.as_ref().unwrap().info.window;
+    state.screens.tune.as_mut().unwrap().adopt(Arc::new(mask), window);
+    state.target_context = 2_560;
+    state
+}
+
+#[test]
+fn rules_take_the_bytes_of_a_mask_that_keeps_a_single_head() {
+    let mut state = one_head();
+    letters(&mut state, "a");
+    let tuning = state.screens.tune.as_ref().unwrap();
+    let own = tuning.proposed_tally(state.target_context).bytes.total();
+    let pins = state.screens.bench.pins();
+    assert!(pins.len() >= 3, "{pins:?}");
+    for pin in pins {
+        let found = tuning.tally(&pin.plan, pin.draft.window, None, 2_560).bytes.total();
+        let share = found as f64 / own as f64;
+        assert!((0.99..=1.0).contains(&share), "{}: {found} of {own}", pin.name);
+    }
+    assert!(!shown(&state).contains('≠'), "{}", shown(&state));
+}
+
+#[test]
+fn every_rule_has_a_row_or_a_reason() {
+    for size in [(80, 24), (120, 40), (200, 60)] {
+        let mut state = one_head();
+        state.size = size;
+        letters(&mut state, "a");
+        let frame = shown(&state);
+        let flat = frame.split_whitespace().collect::<Vec<_>>().join(" ");
+        let bench = &state.screens.bench;
+        assert!(!bench.left_out.is_empty());
+        for rule in Rule::ALL {
+            let has_row = bench.pins().iter().any(|pin| pin.rule == rule.name);
+            let left_out = bench.left_out.iter().find(|left| left.rule == rule.words);
+            assert!(has_row != left_out.is_some(), "{}", rule.name);
+            if let Some(left) = left_out {
+                assert!(flat.contains(rule.words) && flat.contains(&left.why), "{size:?}: {frame}");
+            }
+        }
+        // Asked for again, the rows that are there are no reason.
+        let before = bench.left_out.clone();
+        letters(&mut state, "a");
+        assert_eq!(state.screens.bench.left_out, before);
+        letters(&mut state, "R");
+        assert!(!shown(&state).contains("without a row"));
+    }
+}
+
+#[test]
+fn a_row_that_misses_its_bytes_is_marked_and_named() {
+    let mut state = on_bench();
+    let tuning = state.screens.tune.clone().unwrap();
+    let (draft, plan) = (tuning.draft().clone(), tuning.proposal().plan.clone());
+    let bytes = tuning.tally(&plan, draft.window, None, 2_560).bytes.total();
+    let aim = |bytes| Aim { bytes, tokens: 2_560 };
+    let mut far = draft.clone();
+    far.window.sink += 1;
+    state.screens.bench.add_at(aim(bytes + bytes / 200), "near", draft, plan.clone());
+    assert!(!shown(&state).contains('≠'), "{}", shown(&state));
+    state.screens.bench.add_at(aim(bytes + bytes / 8), "far", far, plan);
+    let frame = shown(&state);
+    let row = frame.lines().find(|line| line.contains(" far ")).expect("a row");
+    assert!(row.contains('≠'), "{row}");
+    assert!(frame.contains("not at equal bytes") && frame.contains("far 11."), "{frame}");
+    assert_eq!(frame.matches('≠').count(), 2, "{frame}");
+}
+
+#[test]
+fn rows_below_the_axis_are_in_the_plot_and_counted() {
+    let mut state = on_bench();
+    letters(&mut state, "a");
+    let asked = trials(&act(&mut state, Command::Sweep));
+    let losses = [0.02, 0.0, 1e-9];
+    for (at, trial) in asked.iter().enumerate() {
+        let kld = losses.get(at).copied().unwrap_or(0.01);
+        send(&mut state, measured(Subject::Trial(trial.id), kld, asked.len() - at - 1));
+    }
+    let frame = shown(&state);
+    assert!(frame.contains("↓ 2 at 0 or below 0.01"), "{frame}");
+    let axis = frame.lines().find(|line| line.contains('└')).expect("an axis");
+    assert!(axis.contains('↓'), "{axis}");
+}
+
+#[test]
+fn no_two_curves_look_alike() {
+    let looks: Vec<_> = (0..super::plot::GLYPHS.len()).map(|at| super::plot::look(at).0).collect();
+    for (at, glyph) in looks.iter().enumerate() {
+        assert!(!looks[..at].contains(glyph), "{glyph} twice");
+    }
+    // Every rule and the named plans have one.
+    assert!(looks.len() > Rule::ALL.len());
+}
+
+#[test]
+fn figures_say_what_they_are() {
+    let mut state = on_bench();
+    state.size = (200, 60);
+    measure(&mut state);
+    let frame = shown(&state);
+    let titles = frame.lines().find(|line| line.contains("same top")).expect("titles");
+    assert!(titles.contains(" max ") && !titles.contains("99.9 %"), "of 64 steps: {titles}");
+    assert!(titles.contains("± ms"), "{titles}");
+    assert!(frame.contains("over the same 64 steps, ctx 1,601–1,664"), "{frame}");
 }

@@ -106,14 +106,9 @@ fn pin(state: &mut State, command: Command) -> Vec<Effect> {
     };
     let bench = &mut state.screens.bench;
     let before = bench.pins().len();
-    let mut too_large = Vec::new();
     let added = match command {
         Command::Pin => pins::set(bench, tuning),
-        Command::PinRules => {
-            let (added, left_out) = pins::rules(bench, tuning, context);
-            too_large = left_out;
-            added
-        }
+        Command::PinRules => pins::rules(bench, tuning, context),
         Command::PinNamed => pins::named(bench, tuning, model),
         _ => pins::swept(bench, tuning),
     };
@@ -126,9 +121,10 @@ fn pin(state: &mut State, command: Command) -> Vec<Effect> {
         (1, _) => "1 row pinned".to_owned(),
         (added, _) => format!("{added} rows pinned"),
     };
-    let left_out = match &too_large[..] {
-        [] => String::new(),
-        rules => format!("; no mask of {} is so small", rules.join(" or ")),
+    let left_out = match (command, bench.left_out.len()) {
+        (Command::PinRules, 1) => "; the rule below the rows has none".to_owned(),
+        (Command::PinRules, n) if n > 1 => format!("; the {n} rules below the rows have none"),
+        _ => String::new(),
     };
     state.tell(format!("{sentence}{left_out}"), false);
     Vec::new()

@@ -6,18 +6,19 @@ use ratatui::text::{Line, Span};
 
 use crate::eval::run::plan_fingerprint;
 use crate::numbers;
-use crate::numbers::count;
+use crate::spread::{P999, p999_name};
 use crate::tui::app::action::Command;
 use crate::tui::app::areas;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::state::State;
+use crate::tui::app::text_lines::wrap;
 use crate::tui::color::Role;
 use crate::tui::fitting::fitted;
 use crate::tui::paint::{number, placeholder, put};
 use crate::tui::screen::Screen;
 use crate::tui::screen::bench::layout::BenchAreas;
 use crate::tui::screen::bench::state::{BenchColumn, Pinned};
-use crate::tui::screen::bench::{candidates, layout, plot};
+use crate::tui::screen::bench::{candidates, layout, notes, plot};
 use crate::tui::screen::tune::state::Tuning;
 use crate::tui::widget::pane::Pane;
 
@@ -63,7 +64,22 @@ pub(super) fn shows_plot(state: &State) -> bool {
 
 /// The parts of the screen.
 pub(super) fn areas(state: &State, area: Rect) -> BenchAreas {
-    layout::parts(state, area, state.screens.bench.pins().len(), state.panel.unwrap_or(true))
+    let pins = state.screens.bench.pins().len();
+    let below = state.screens.tune.as_ref().filter(|_| pins > 0);
+    let below =
+        below.map_or(0, |tuning| below_rows(state, tuning, layout::inside(area).width).len());
+    layout::parts(state, area, (pins, below), state.panel.unwrap_or(true))
+}
+
+/// The lines below the rows.
+fn below_rows(state: &State, tuning: &Tuning, width: u16) -> Vec<Line<'static>> {
+    let style = state.theme.style(Role::Dim);
+    let width = usize::from(width.saturating_sub(2));
+    let notes = notes::notes(state, tuning);
+    notes
+        .iter()
+        .flat_map(|note| wrap(std::iter::once((note.as_str(), style)), width, 4_000))
+        .collect()
 }
 
 /// Draws the screen.
@@ -90,22 +106,32 @@ struct Column {
 const NAME: usize = 0;
 /// The first column that is measured.
 const FIGURES: usize = 5;
+/// The tail of the KLD.
+const TAIL: usize = 8;
+/// The first column that may have nothing to show.
+const OPTIONAL: usize = 10;
 /// In the order of the cells of [`cells`].
-const COLUMNS: [Column; 13] = [
+const COLUMNS: [Column; 14] = [
     Column { title: "name", width: 16, goes: 0 },
     Column { title: "rule", width: 14, goes: 9 },
-    Column { title: "bytes", width: 9, goes: 0 },
+    Column { title: "bytes", width: 10, goes: 0 },
     Column { title: "K", width: 9, goes: 8 },
     Column { title: "V", width: 9, goes: 8 },
     Column { title: "KLD", width: 8, goes: 0 },
     Column { title: "±", width: 8, goes: 5 },
     Column { title: "median", width: 8, goes: 6 },
-    Column { title: "99.9 %", width: 8, goes: 4 },
+    Column { title: P999, width: 8, goes: 4 },
     Column { title: "same top", width: 8, goes: 1 },
     Column { title: "recall", width: 7, goes: 7 },
     Column { title: "ms", width: 7, goes: 3 },
+    Column { title: "± ms", width: 6, goes: 5 },
     Column { title: "Δ KLD", width: 9, goes: 2 },
 ];
+
+/// The titles of all columns.
+pub fn titles() -> impl Iterator<Item = &'static str> {
+    COLUMNS.iter().map(|column| column.title)
+}
 
 /// The columns that fit, by their index; `has` tells which have anything to show.
 fn columns(width: usize, has: impl Fn(usize) -> bool) -> Vec<usize> {
@@ -123,7 +149,7 @@ fn columns(width: usize, has: impl Fn(usize) -> bool) -> Vec<usize> {
 }
 
 /// What a row shows in each column; empty where there is no figure over these tokens.
-fn cells(state: &State, tuning: &Tuning, pin: &Pinned) -> [String; 13] {
+fn cells(state: &State, tuning: &Tuning, pin: &Pinned) -> [String; 14] {
     let bench = &state.screens.bench;
     let tally = tuning.tally(&pin.plan, pin.draft.window, None, state.target_context);
     let figures = bench.figures(pin, state.run.generation);
@@ -135,10 +161,11 @@ fn cells(state: &State, tuning: &Tuning, pin: &Pinned) -> [String; 13] {
         (Some(delta), _) => format!("-{}", number(-delta as f32)),
         (None, _) => String::new(),
     };
+    let unequal = if notes::missing(tuning, pin).is_some() { notes::UNEQUAL } else { "" };
     [
         pin.name.clone(),
         pin.rule.clone(),
-        numbers::bytes(tally.bytes.total()),
+        format!("{unequal}{}", numbers::bytes(tally.bytes.total())),
         numbers::bytes(tally.bytes.k),
         numbers::bytes(tally.bytes.v),
         shown(kld.map(|kld| kld.mean)),
@@ -150,6 +177,7 @@ fn cells(state: &State, tuning: &Tuning, pin: &Pinned) -> [String; 13] {
         }),
         recall(state, pin).map_or(String::new(), |score| format!("{score:.1} %")),
         figures.map_or(String::new(), |figures| format!("{:.2}", figures.b_ms.p50)),
+        figures.map_or(String::new(), |figures| format!("{:.2}", figures.b_ms.stderr)),
         delta,
     ]
 }
@@ -163,8 +191,8 @@ fn table(state: &State, tuning: &Tuning, area: Rect, buffer: &mut Buffer) {
         return candidates::keys(state, tuning, &mut pane);
     }
     let rows = shown(state);
-    let all: Vec<[String; 13]> = rows.iter().map(|pin| cells(state, tuning, pin)).collect();
-    let has = |at: usize| at < 10 || all.iter().any(|row| !row[at].is_empty());
+    let all: Vec<[String; 14]> = rows.iter().map(|pin| cells(state, tuning, pin)).collect();
+    let has = |at: usize| at < OPTIONAL || all.iter().any(|row| !row[at].is_empty());
     let width = usize::from(area.width);
     let chosen = columns(width, has);
     let others: usize =
@@ -177,9 +205,15 @@ fn table(state: &State, tuning: &Tuning, area: Rect, buffer: &mut Buffer) {
         1 => format!("  {:<14}", fitted(text.to_owned(), 14)),
         _ => format!("  {text:>0$}", COLUMNS[at].width),
     };
-    let titles: String = chosen.iter().map(|&at| cell(at, COLUMNS[at].title)).collect();
+    let steps = bench.steps(state.run.generation).unwrap_or(usize::MAX);
+    let title = |at: usize| match at {
+        TAIL => p999_name(steps),
+        _ => COLUMNS[at].title,
+    };
+    let titles: String = chosen.iter().map(|&at| cell(at, title(at))).collect();
     pane.line(Line::styled(format!("  {titles}"), theme.style(Role::Dim)));
     let selected = rows.iter().position(|pin| Some(pin.id) == bench.selected);
+    let below = below_rows(state, tuning, area.width);
     let first = layout::first_row(area, selected.unwrap_or(0));
     for (pin, row) in rows.iter().zip(&all).skip(first) {
         let Some(line) = pane.take(1) else { break };
@@ -210,6 +244,11 @@ fn table(state: &State, tuning: &Tuning, area: Rect, buffer: &mut Buffer) {
         };
         put(pane.buffer, line, 0, 0, shown);
     }
+    for line in below {
+        if let Some(area) = pane.take(1) {
+            put(pane.buffer, area, 2, 0, line);
+        }
+    }
     if rows.is_empty() {
         pane.note(format!("no row has {} in its name or rule", bench.filter));
     }
@@ -230,8 +269,8 @@ fn note(state: &State) -> String {
     if bench.is_running(state.run.generation) {
         let (done, all) = bench.progress(state.run.generation);
         parts.push(format!("{done} of {all} · {} stops", key(state, Command::Sweep)));
-    } else if let Some(steps) = bench.steps(state.run.generation) {
-        parts.push(format!("over the same {} steps", count(steps)));
+    } else if let Some(covered) = bench.covered(state.run.generation) {
+        parts.push(format!("over the same {covered}"));
     } else if !bench.pins().is_empty() {
         parts.push(format!("{} measures", key(state, Command::Sweep)));
     }

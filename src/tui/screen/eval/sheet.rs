@@ -16,7 +16,8 @@ pub fn copied(state: &State) -> Option<String> {
 /// The selected field in words.
 pub fn explained(state: &State) -> Option<String> {
     let eval = &state.screens.eval;
-    let (name, value) = (eval.field.name(), eval.form.value(eval.field));
+    let model = state.model.as_ref().map_or("", |model| model.info.name.as_str());
+    let (name, value) = (eval.field.name(), eval.form.value_for(eval.field, model));
     let done = eval.figures.as_ref().map_or(String::new(), |figures| {
         format!(" The tables beside it are over {} samples.", count(figures.control.n))
     });

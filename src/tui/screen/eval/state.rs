@@ -8,7 +8,7 @@ use tui_input::Input;
 use crate::eval::prompt::Protocol;
 use crate::eval::recall::RecallTask;
 use crate::eval::run::{Figures, Suite};
-use crate::eval::worker::LostSample;
+use crate::eval::worker::{LostSample, own_text};
 use crate::mask::CachePlan;
 use crate::numbers::{count, parse_tokens};
 
@@ -81,7 +81,9 @@ impl EvalField {
                 "after the cut: the middle is pruned before the question is read, as in a conversation; in the prompt: it is read with the rest"
             }
             Self::Seed => "decides all prompts: the same seed asks the same",
-            Self::Text => "files, folders or fetched texts that losses are measured on",
+            Self::Text => {
+                "files, folders or fetched texts that losses are measured on; without any all fetched ones, and for the demo, which knows nothing else, generated sentences (`kscope eval` takes the fetched ones there too)"
+            }
             Self::Out => "the folder of the results, from which a stopped run goes on",
         }
     }
@@ -212,6 +214,14 @@ impl EvalForm {
             EvalField::Task => self.task = None,
             EvalField::Question => self.protocol = Protocol::After,
             _ => {}
+        }
+    }
+
+    /// The value of a field as it counts for a model.
+    pub fn value_for(&self, field: EvalField, model: &str) -> String {
+        match (field, own_text(model)) {
+            (EvalField::Text, Some(own)) if self.text.is_empty() => format!("({own})"),
+            _ => self.value(field),
         }
     }
 

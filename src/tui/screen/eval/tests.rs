@@ -156,6 +156,15 @@ fn evaluating(state: &mut State) {
     state.toast = None;
 }
 
+/// The runner finds the typed paths.
+fn looked_for(state: &mut State, effects: Vec<Effect>) {
+    for effect in effects {
+        if let Effect::LookFor(purpose, typed) = effect {
+            update(state, Action::LookedFor { purpose, typed, trouble: None });
+        }
+    }
+}
+
 #[test]
 fn the_form_is_set_by_keys_and_ordered_as_set() {
     let mut state = on_screen();
@@ -177,11 +186,13 @@ fn the_form_is_set_by_keys_and_ordered_as_set() {
     assert_eq!(state.context(), KeyContext::List, "a path is typed");
     // Letters are text now, whatever they do elsewhere.
     letters(&mut state, "a.txt, sx9");
-    key(&mut state, KeyCode::Enter);
+    let effects = key(&mut state, KeyCode::Enter);
+    looked_for(&mut state, effects);
     letters(&mut state, "G");
     key(&mut state, KeyCode::Enter);
     letters(&mut state, "out");
-    key(&mut state, KeyCode::Enter);
+    let effects = key(&mut state, KeyCode::Enter);
+    looked_for(&mut state, effects);
     let effects = act(&mut state, Command::Evaluate);
     let order = ordered(&effects);
     let model = state.model.as_ref().unwrap();

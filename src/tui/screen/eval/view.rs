@@ -65,6 +65,7 @@ fn form(state: &State, area: Rect, buffer: &mut Buffer) {
         false => format!("{} starts", key(state, Command::Evaluate)),
     };
     pane.title("evaluate", &note);
+    let model = state.model.as_ref().map_or("", |model| model.info.name.as_str());
     for field in EvalField::ALL {
         let Some(line) = pane.take(1) else { return };
         let selected = field == eval.field;
@@ -73,7 +74,7 @@ fn form(state: &State, area: Rect, buffer: &mut Buffer) {
         let text = match eval.typing.as_ref().filter(|_| selected) {
             // The end of the typed text stays visible, with a bar where the next character goes.
             Some(input) => format!("{}▏", tail(input.value(), room.saturating_sub(1))),
-            None if field.is_text() => tail(&eval.form.value(field), room),
+            None if field.is_text() => tail(&eval.form.value_for(field, model), room),
             None => fitted(eval.form.value(field), room),
         };
         let text = format!(" {:<9}{text:<room$} ", field.name());

@@ -37,9 +37,9 @@ pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer)
         let why = match () {
             () if model.info.solo => "the cache runs alone: there is no exact side",
             () if state.replay => "a recording takes no questions",
-            () => "comes with the first decode steps",
+            () => &state.awaited("comes with the first decode steps"),
         };
-        put(buffer, area, 1, 1, Line::styled(why, dim));
+        put(buffer, area, 1, 1, Line::styled(why.to_owned(), dim));
         return;
     };
     let (from, to) = asked.steps;

@@ -4,6 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
+use crate::numbers::plain;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::side;
 use crate::tui::app::state::State;
@@ -26,7 +27,7 @@ fn mass(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         .as_ref()
         .filter(|head| (head.layer, head.head) == (state.at.layer, state.at.head));
     let Some(detail) = detail else {
-        pane.note("comes with the next decode steps");
+        pane.note(state.awaited("comes with the next decode steps"));
         return;
     };
     let theme = &state.theme;
@@ -35,8 +36,9 @@ fn mass(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         let Some(area) = pane.take(1) else { return };
         let label = format!("q{query:<3}");
         put(pane.buffer, area, 0, 0, Line::styled(label, theme.style(Role::Dim)));
-        let numbers =
-            format!("{:>3.0} {:>3.0} {:>3.0} %", sink * 100.0, middle * 100.0, recent * 100.0);
+        let [of_sink, of_middle, of_recent] =
+            [sink, middle, recent].map(|share| plain(f64::from(*share) * 100.0, 0));
+        let numbers = format!("{of_sink:>3} {of_middle:>3} {of_recent:>3} %");
         let bar = Rect { x: area.x + 5, width: area.width.saturating_sub(19), ..area };
         let part = |size: &f32, glyph, role| BarPart {
             size: f64::from(*size),

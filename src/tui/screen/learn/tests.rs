@@ -46,6 +46,33 @@ fn ordered(effects: &[Effect]) -> &Learn {
     }
 }
 
+/// What the runner answers to a typed path.
+fn looked_for(state: &mut State, effects: Vec<Effect>, trouble: Option<&str>) {
+    let asked = effects.into_iter().find_map(|effect| match effect {
+        Effect::LookFor(purpose, typed) => Some((purpose, typed)),
+        _ => None,
+    });
+    let (purpose, typed) = asked.expect("the path is looked for");
+    update(state, Action::LookedFor { purpose, typed, trouble: trouble.map(str::to_owned) });
+}
+
+/// A path that is not there is told when it is typed, not when a run starts.
+#[test]
+fn a_path_that_is_not_there_is_typed_again() {
+    let mut state = on_screen();
+    key(&mut state, KeyCode::Enter);
+    press(&mut state, "none.txt");
+    let effects = key(&mut state, KeyCode::Enter);
+    looked_for(&mut state, effects, Some("none.txt: there is no such file or folder"));
+    assert_eq!(state.screens.learn.form.haystack, "", "it is not taken");
+    assert_eq!(state.context(), KeyContext::List, "what was typed can be corrected");
+    let toast = state.toast.as_ref().expect("told");
+    assert!(toast.failed && toast.sentence.starts_with("none.txt"), "{toast:?}");
+    let effects = key(&mut state, KeyCode::Enter);
+    looked_for(&mut state, effects, None);
+    assert_eq!(state.screens.learn.form.haystack, "none.txt", "now it is there");
+}
+
 #[test]
 fn the_form_is_set_by_keys_and_ordered_as_set() {
     let mut state = on_screen();
@@ -55,7 +82,8 @@ fn the_form_is_set_by_keys_and_ordered_as_set() {
     press(&mut state, " notes.mq");
     key(&mut state, KeyCode::Backspace);
     press(&mut state, "d");
-    key(&mut state, KeyCode::Enter);
+    let effects = key(&mut state, KeyCode::Enter);
+    looked_for(&mut state, effects, None);
     assert_eq!(
         (state.screens.learn.form.haystack.as_str(), state.context()),
         ("notes.md", KeyContext::Screen(Screen::Learn))
@@ -78,7 +106,8 @@ fn the_form_is_set_by_keys_and_ordered_as_set() {
     key(&mut state, KeyCode::Enter);
     (0..40).for_each(|_| drop(key(&mut state, KeyCode::Backspace)));
     press(&mut state, "m/a.safetensors");
-    key(&mut state, KeyCode::Enter);
+    let effects = key(&mut state, KeyCode::Enter);
+    looked_for(&mut state, effects, None);
     let effects = press(&mut state, "s");
     let order = ordered(&effects);
     let base = Settings::for_sparsity(0.8);
@@ -308,7 +337,8 @@ fn what_is_pasted_goes_into_the_field() {
     let mut state = on_screen();
     key(&mut state, KeyCode::Enter);
     update(&mut state, Action::Paste("texts/mine.txt\n".to_owned()));
-    key(&mut state, KeyCode::Enter);
+    let effects = key(&mut state, KeyCode::Enter);
+    looked_for(&mut state, effects, None);
     assert_eq!(state.screens.learn.form.haystack, "texts/mine.txt");
 }
 
@@ -365,7 +395,10 @@ fn numbers_are_typed_and_what_cannot_be_stays_out() {
             key(&mut state, KeyCode::Backspace);
         }
         press(&mut state, text);
-        key(&mut state, KeyCode::Enter);
+        let effects = key(&mut state, KeyCode::Enter);
+        if field.is_text() {
+            looked_for(&mut state, effects, None);
+        }
         assert!(state.screens.learn.typing.is_none());
         let failed = state.toast.take().is_some_and(|toast| toast.failed);
         (state.screens.learn.form.clone(), failed)

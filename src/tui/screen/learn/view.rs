@@ -150,7 +150,7 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
         let saved = bytes::savings(mask, None);
         let [k, v, kv] = [saved.k, saved.v, saved.kv].map(|share| format!("{:.0}", share * 100.0));
         let forms = [format!("K {k} % V {v} % K+V {kv} %"), format!("K {k} V {v} K+V {kv} %")];
-        pane.row("saves", best(pane.room(), forms));
+        pane.row("fewer", best(pane.room(), forms));
     }
     for (task, dense) in &learning.dense {
         pane.row("dense", format!("{} {} of {}", task_words(*task), dense.right, dense.asked));
@@ -183,7 +183,7 @@ const WORDS: [(&str, &str); 5] = [
 fn estimate(state: &State, pane: &mut Pane<'_>) {
     let Some((estimate, free)) = &state.screens.learn.estimate else {
         if !state.replay {
-            pane.note("an estimate comes with decoding");
+            pane.note(state.awaited("an estimate comes with decoding"));
         }
         return;
     };

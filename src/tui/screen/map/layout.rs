@@ -200,8 +200,9 @@ pub fn bands(state: &State, main: Rect, shape: Shape) -> Bands {
     let fit = usize::from(area.height / least).max(1);
     let heads = window(state.at.head, fit, shape.kv_heads);
     let rows = (area.height / heads.len().max(1) as u16).clamp(1, 12);
-    let (columns, _) =
-        columns(area.width.saturating_sub(BAND_LABEL), Shape { kv_heads: 1, ..shape }, 0);
+    // One strip has no gap behind it.
+    let wide = area.width.saturating_sub(BAND_LABEL) + 1;
+    let (columns, _) = columns(wide, Shape { kv_heads: 1, ..shape }, 0);
     Bands { heads, rows, columns, area }
 }
 

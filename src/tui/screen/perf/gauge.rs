@@ -12,7 +12,6 @@ use crate::tui::app::model::ModelView;
 use crate::tui::app::run::{Phase, RunView};
 use crate::tui::app::state::{Gauge, State};
 use crate::tui::color::Role;
-use crate::tui::fitting::best;
 use crate::tui::paint::put;
 use crate::tui::widget::meter;
 use crate::tui::widget::pane::Pane;
@@ -44,17 +43,21 @@ pub struct Reached {
     pub gbps: f64,
     /// Of what the machine can read, 1 is all.
     pub share: f64,
-    /// Tokens a second if steps read at the machine's speed and did nothing else.
-    pub ceiling: f64,
+    /// Tokens a second if steps read at the machine's speed and did nothing else. `None` where a
+    /// step was faster: then what it reads stays in the processor's caches, and memory sets no
+    /// ceiling.
+    pub ceiling: Option<f64>,
     /// The same with a dense cache.
-    pub dense_ceiling: f64,
+    pub dense_ceiling: Option<f64>,
 }
 
 /// Compares the last steps with the machine; `None` before the first step.
 pub fn reached(run: &RunView, dense_kv: usize, machine: &Bandwidth) -> Option<Reached> {
     let bytes = machine.weights as f64 + run.kv.total() as f64;
     let gbps = bytes * run.rate()? / 1e9;
-    let ceiling = |bytes: f64| machine.gbps * 1e9 / bytes.max(1.0);
+    let of = |bytes: f64| machine.gbps * 1e9 / bytes.max(1.0);
+    let holds = run.fastest()? <= of(bytes);
+    let ceiling = |bytes: f64| holds.then(|| of(bytes));
     Some(Reached {
         bytes,
         gbps,
@@ -75,7 +78,7 @@ pub fn render(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
                 Gauge::Asked => "measuring once; decode waits a moment".to_owned(),
                 _ if !is_cpu(model) => "measured on the CPU only".to_owned(),
                 _ if state.replay => "the recording does not say".to_owned(),
-                _ => "measured once, with the first decode steps".to_owned(),
+                _ => state.awaited("measured once, with the first decode steps"),
             });
             return;
         }
@@ -101,21 +104,16 @@ pub fn render(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         numbers::bytes(machine.weights + state.run.kv.total() as u64),
     ];
     pane.row_of("reads", forms);
-    if now.share > 1.0 {
-        pane.note(best(
-            usize::from(pane.area.width),
-            [
-                "above 100 %: what it reads stays in the processor's caches".to_owned(),
-                "above 100 %: read from caches".to_owned(),
-            ],
-        ));
-    }
-    let ceiling = rate(now.ceiling);
+    let (Some(ceiling), Some(dense)) = (now.ceiling, now.dense_ceiling) else {
+        let forms = ["none by memory: steps read the caches", "none: read from caches"];
+        return pane.row_of("ceiling", forms.map(str::to_owned));
+    };
+    let ceiling = rate(ceiling);
     let forms =
         [format!("{ceiling} for these bytes, computed"), format!("{ceiling}, computed"), ceiling];
     pane.row_of("ceiling", forms);
     if model.is_masked() {
-        let dense = rate(now.dense_ceiling);
+        let dense = rate(dense);
         pane.row_of("dense", [format!("{dense} at most"), dense]);
     }
 }
@@ -141,7 +139,7 @@ mod tests {
     use crate::tui::testing::{SMALL, act, draw, send, session, text};
 
     fn machine() -> Bandwidth {
-        Bandwidth { gbps: 20.0, threads: 2, weights: 300_000_000, ms: 400.0 }
+        Bandwidth { gbps: 200.0, threads: 2, weights: 300_000_000, ms: 400.0 }
     }
 
     #[test]
@@ -165,14 +163,39 @@ mod tests {
         let kv = state.run.kv.total() as f64;
         let now = reached(&state.run, 100_000_000, &machine()).expect("steps");
         assert_eq!(now.bytes, 3e8 + kv);
-        assert!((now.ceiling - 20e9 / (3e8 + kv)).abs() < 1e-6);
-        assert!((now.dense_ceiling - 50.0).abs() < 1e-9);
+        let (ceiling, dense) = (now.ceiling.expect("slow steps"), now.dense_ceiling);
+        assert!((ceiling - 200e9 / (3e8 + kv)).abs() < 1e-6);
+        assert!((dense.expect("slow steps") - 500.0).abs() < 1e-9);
         let speed = state.run.rate().expect("steps");
         assert!((now.gbps - (3e8 + kv) * speed / 1e9).abs() < 1e-9);
-        assert!((now.share - now.gbps / 20.0).abs() < 1e-12);
-        assert!((speed / now.ceiling - now.share).abs() < 1e-12, "one share, either way");
+        assert!((now.share - now.gbps / 200.0).abs() < 1e-12);
+        assert!((speed / ceiling - now.share).abs() < 1e-12, "one share, either way");
         state.run.steps.clear();
         assert_eq!(reached(&state.run, 1, &machine()), None);
+    }
+
+    /// A ceiling below what was measured is none.
+    #[test]
+    fn steps_faster_than_memory_have_no_ceiling_by_memory() {
+        let mut state = session(SMALL, ColorDepth::None);
+        (state.size, state.screen) = ((120, 40), Screen::Perf);
+        let slow = Bandwidth { gbps: 0.01, weights: 4_900_000, ..machine() };
+        state.bandwidth = Gauge::Known(slow.clone());
+        let now = reached(&state.run, 1, &slow).expect("steps");
+        assert!(now.share > 1.0 && now.ceiling.is_none() && now.dense_ceiling.is_none(), "{now:?}");
+        let frame = text(&draw(&state));
+        assert!(frame.contains("none by memory"), "{frame}");
+        let said = super::super::sheet::explained(&state).expect("a session");
+        assert!(said.contains("stays in the processor's caches") && !said.contains("ceiling of"));
+        // One step is enough: memory that is read faster once is no limit.
+        let fast = state.run.fastest().expect("steps");
+        let bytes = 4_900_000.0 + state.run.kv.total() as f64;
+        let between =
+            Bandwidth { gbps: 0.999 * fast * bytes / 1e9, weights: 4_900_000, ..machine() };
+        assert_eq!(reached(&state.run, 1, &between).expect("steps").ceiling, None);
+        let above = Bandwidth { gbps: 1.001 * fast * bytes / 1e9, ..between };
+        let ceiling = reached(&state.run, 1, &above).expect("steps").ceiling.expect("it holds");
+        assert!(ceiling >= fast);
     }
 
     #[test]

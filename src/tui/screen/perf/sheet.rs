@@ -18,13 +18,22 @@ pub fn explained(state: &State) -> Option<String> {
     let memory = format!("The cache of {} tokens takes {stored} of {whole} dense.", count(cached));
     let Gauge::Known(machine) = &state.bandwidth else { return Some(memory) };
     let Some(reached) = gauge::reached(&state.run, dense, machine) else { return Some(memory) };
+    let reads = format!(
+        "{memory} A step reads the weights and that cache once, {} in all",
+        numbers::bytes(reached.bytes as u64)
+    );
+    let Some(ceiling) = reached.ceiling else {
+        return Some(format!(
+            "{reads}, faster than the {:.1} GB/s that this machine reads from memory: it stays in the processor's caches, so memory sets no ceiling.",
+            machine.gbps
+        ));
+    };
     Some(format!(
-        "{memory} A step reads the weights and that cache once, {} in all; it reaches {:.1} of the {:.1} GB/s that this machine reads, which is {:.0} % of the ceiling of {}.",
-        numbers::bytes(reached.bytes as u64),
+        "{reads}; it reaches {:.1} of the {:.1} GB/s that this machine reads, which is {:.0} % of the ceiling of {}.",
         reached.gbps,
         machine.gbps,
         100.0 * reached.share,
-        rate(reached.ceiling)
+        rate(ceiling)
     ))
 }
 

@@ -5,7 +5,8 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::numbers::{self, count, rate};
-use crate::tui::app::memory::{bar_row, memory_now, saved};
+use crate::spread::p99_name;
+use crate::tui::app::memory::{bar_row, less, memory_now};
 use crate::tui::app::model::ModelView;
 use crate::tui::app::run::Step;
 use crate::tui::app::state::State;
@@ -37,7 +38,7 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
 fn allocator(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     pane.title("memory", "measured");
     let Some(memory) = state.run.memory else {
-        pane.note("comes with the next decode steps");
+        pane.note(state.awaited("comes with the next decode steps"));
         return;
     };
     let allocated = numbers::bytes(memory.kv_allocated);
@@ -46,7 +47,7 @@ fn allocator(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         let stored = numbers::bytes(formula);
         pane.row_of("formula", [format!("{stored} of elements"), stored]);
         let over = memory.kv_allocated as f64 / formula.max(1) as f64 - 1.0;
-        let over = format!("{:+.1} %", over * 100.0);
+        let over = format!("{} %", numbers::signed(over * 100.0, 1));
         pane.row_of("blocks", [format!("{over} over the formula"), format!("{over} over it")]);
     }
     if let Some(resident) = memory.resident {
@@ -84,7 +85,7 @@ fn forecast(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     );
     if model.is_masked() {
         bar_row(state, pane, "dense", dense, dense.total());
-        saved(state, pane, masked, dense);
+        less(state, pane, masked, dense);
         let both = [("K", masked.middle_k, dense.middle_k), ("V", masked.middle_v, dense.middle_v)];
         for (what, now, full) in both {
             let (now, full) = (numbers::bytes(now as u64), numbers::bytes(full as u64));
@@ -162,16 +163,18 @@ fn speed(state: &State, pane: &mut Pane<'_>) {
         }
     }
     let Some(now) = run.rate() else {
-        pane.note("decode figures come with the first steps");
+        pane.note(state.awaited("decode figures come with the next steps"));
         return;
     };
-    pane.row_of("decode", [format!("{} · {} steps", rate(now), count(run.steps.len())), rate(now)]);
+    let steps = run.own_steps().len();
+    pane.row_of("decode", [format!("{} · {} steps", rate(now), count(steps)), rate(now)]);
     let tpot = |quantile, digits: usize| {
         run.tpot(quantile).map_or_else(|| "–".to_owned(), |ms| format!("{ms:.digits$}"))
     };
+    let tail = p99_name(steps);
     let forms = [
-        format!("p50 {} · p99 {} ms", tpot(0.5, 2), tpot(0.99, 2)),
-        format!("{} · 99 % {}", tpot(0.5, 1), tpot(0.99, 1)),
+        format!("p50 {} · {tail} {} ms", tpot(0.5, 2), tpot(0.99, 2)),
+        format!("{} · {tail} {}", tpot(0.5, 1), tpot(0.99, 1)),
     ];
     pane.row_of("TPOT", forms);
     step_parts(state, pane);
@@ -180,12 +183,13 @@ fn speed(state: &State, pane: &mut Pane<'_>) {
 /// Where the time of the last steps went.
 fn step_parts(state: &State, pane: &mut Pane<'_>) {
     let theme = &state.theme;
-    if !state.run.steps.is_empty() && state.run.attention_share().is_none() {
+    let own = state.run.own_steps();
+    if state.run.attention_share().is_none() {
         pane.row("parts", "not known");
         pane.note("a device's step is timed as a whole");
         return;
     }
-    let last = &state.run.steps[state.run.steps.len().saturating_sub(32)..];
+    let last = &own[own.len().saturating_sub(32)..];
     let mean =
         |part: fn(&Step) -> f64| last.iter().map(part).sum::<f64>() / last.len().max(1) as f64;
     let parts = [
@@ -224,7 +228,7 @@ fn curves(state: &State, pane: &mut Pane<'_>) {
     let rows = (pane.area.height / 3).saturating_sub(3).max(2);
     let rates: Vec<f64> = steps.iter().map(|step| 1e3 / step.ms.total.max(1e-6)).collect();
     curve(state, pane, rows, ("decode tok/s", Role::Speed), &rates, rate);
-    if steps.is_empty() || state.run.attention_share().is_some() {
+    if steps.is_empty() || steps.iter().any(|step| step.ms.attention > 0.0) {
         let attention: Vec<f64> = steps.iter().map(|step| step.ms.attention).collect();
         curve(state, pane, rows, ("attention ms", Role::Attention), &attention, |ms| {
             format!("{ms:.3} ms")

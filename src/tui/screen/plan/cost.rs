@@ -35,7 +35,7 @@ pub(super) fn cost(state: &State, report: &CapacityReport, pane: &mut Pane<'_>) 
         return pane.note("the load cannot be compared here: one side does not fit");
     };
     if pane.area.height >= CHART_ROWS + 3 {
-        pane.title("saved so far less the work", "mid, by month");
+        pane.title("gained so far less the work", "mid, by month");
         saving(state, &mid.net, pane);
     }
 }
@@ -58,13 +58,13 @@ fn words(scenario: &Scenario, room: usize) -> String {
     )
 }
 
-/// What is saved so far by the end of each month, from the lowest amount to the highest, zero
+/// What is gained so far by the end of each month, from the lowest amount to the highest, zero
 /// included: a line at the bottom is work that nothing pays back.
 fn saving(state: &State, net: &[f64], pane: &mut Pane<'_>) {
     let (low, high) = net.iter().fold((0.0_f64, 0.0_f64), |(l, h), &x| (l.min(x), h.max(x)));
     let months = net.len().saturating_sub(1);
     if high <= low {
-        return pane.note(format!("no work, and nothing saved in {months} months"));
+        return pane.note(format!("no work, and nothing gained in {months} months"));
     }
     let Some(area) = pane.take(CHART_ROWS) else { return };
     let theme = &state.theme;

@@ -84,7 +84,7 @@ fn a_saving_that_is_flat_is_drawn_as_a_line() {
         assert!(drawn.contains("-$9,600 to -$9,600 after 24 months"), "{drawn}");
         // Without work to pay back there is nothing to draw.
         state.screens.plan.hours = 0;
-        assert!(text(&draw(&state)).contains("no work, and nothing saved in 24 months"));
+        assert!(text(&draw(&state)).contains("no work, and nothing gained in 24 months"));
     }
 }
 
@@ -107,7 +107,7 @@ fn a_small_screen_has_the_rest_behind_a_key() {
     // Where all of it is shown, the key changes nothing.
     state.size = (120, 40);
     let all = text(&draw(&state));
-    assert!(all.contains("context × sequences") && all.contains("saved so far"), "{all}");
+    assert!(all.contains("context × sequences") && all.contains("gained so far"), "{all}");
     key(&mut state, KeyCode::Tab);
     assert_eq!(text(&draw(&state)), all);
 }

@@ -10,7 +10,7 @@ mod tests;
 mod update;
 mod view;
 
-pub use update::ask_on;
+pub use update::{ask_on, edit_prompt};
 
 use crate::tui::screen::{ScreenParts, Typing};
 

@@ -1,6 +1,7 @@
 //! The sampling settings: they apply from the next run on.
 
 use crate::decode::sampler::Sampling;
+use crate::tui::app::run::NextRun;
 use crate::tui::app::state::State;
 
 /// A setting of the next run.
@@ -67,11 +68,22 @@ impl SamplingSetting {
         }
     }
 
+    /// Its value in the run on screen, where that went on with another than it begins with.
+    pub fn in_this_run(self, state: &State) -> Option<String> {
+        let (sampling, ignore_end) = state.run.went_on.clone()?;
+        let went = NextRun { sampling, ignore_end, ..state.plan.clone() };
+        let (now, next) = (self.value_in(&went), self.value_in(&state.plan));
+        (now != next).then_some(now.0)
+    }
+
     /// Its value for the next run, and an explanation where the number alone does not say what it
     /// means.
     pub fn value(self, state: &State) -> (String, &'static str) {
-        let Sampling { repeat_penalty, temperature, top_k, top_p, min_p, seed } =
-            state.plan.sampling;
+        self.value_in(&state.plan)
+    }
+
+    fn value_in(self, plan: &NextRun) -> (String, &'static str) {
+        let Sampling { repeat_penalty, temperature, top_k, top_p, min_p, seed } = plan.sampling;
         match self {
             Self::Temperature if temperature == 0.0 => ("0".to_owned(), "greedy"),
             Self::Temperature => (format!("{temperature:.1}"), ""),
@@ -82,9 +94,9 @@ impl SamplingSetting {
                 (format!("{repeat_penalty:.2}"), if repeat_penalty == 1.0 { "off" } else { "" })
             }
             Self::Seed => (seed.to_string(), ""),
-            Self::MaxNew if state.plan.max_new > MOST_NEW => ("all".to_owned(), "fit"),
-            Self::MaxNew => (state.plan.max_new.to_string(), ""),
-            Self::End if state.plan.ignore_end => ("ignore".to_owned(), "go on"),
+            Self::MaxNew if plan.max_new > MOST_NEW => ("all".to_owned(), "fit"),
+            Self::MaxNew => (plan.max_new.to_string(), ""),
+            Self::End if plan.ignore_end => ("ignore".to_owned(), "go on"),
             Self::End => ("stops".to_owned(), ""),
         }
     }

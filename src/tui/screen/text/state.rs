@@ -10,6 +10,8 @@ pub struct TextState {
     pub editor: TextArea<'static>,
     /// Whether the prompt is being typed.
     pub editing: bool,
+    /// The text that the editor was filled with: what differs from it was typed and not sent.
+    filled: String,
     /// The editor of another turn.
     pub question: TextArea<'static>,
     /// Whether another turn is being typed, and the screen to return to.
@@ -39,6 +41,26 @@ impl TextState {
         editor.set_wrap_mode(WrapMode::WordOrGlyph);
         editor.move_cursor(CursorMove::Bottom);
         editor.move_cursor(CursorMove::End);
-        Self { editor, ..Self::default() }
+        Self { editor, filled: prompt.to_owned(), ..Self::default() }
+    }
+
+    /// Fills the editor with the prompt of the run on screen, unless something is typed in it that
+    /// was not sent.
+    pub fn fill(&mut self, prompt: &str) {
+        let is_typed = self.typed().trim_end() != self.filled.trim_end();
+        if !is_typed && self.filled != prompt {
+            let Self { editor, filled, .. } = Self::new(prompt);
+            (self.editor, self.filled) = (editor, filled);
+        }
+    }
+
+    /// What is in the editor was sent.
+    pub fn was_sent(&mut self) {
+        self.filled = self.typed();
+    }
+
+    /// An empty editor.
+    pub fn empty(&mut self) {
+        self.editor = Self::new("").editor;
     }
 }

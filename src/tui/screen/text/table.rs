@@ -6,7 +6,7 @@ use crate::tui::app::key_rows::KeyBinding;
 /// Commands, their keys, a word for the footer, and what they do.
 pub const TABLE: &[KeyBinding] = &[
     (C::Ask, "enter", "go on", "type another turn: the conversation goes on from here"),
-    (C::EditPrompt, "p", "new prompt", "type a new prompt"),
+    (C::EditPrompt, "p", "prompt", "edit the prompt, or begin with an empty one there"),
     (C::Up, "up k", "setting", "setting above"),
     (C::Down, "down j", "", "setting below"),
     (C::Less, "[ left h", "change", "smaller value; counts from the next run"),

@@ -46,6 +46,35 @@ fn a_prompt_is_typed_pasted_and_sent() {
     assert!(!state.screens.text.editing);
 }
 
+/// The editor opens with the prompt of the run on screen, and a key empties it.
+#[test]
+fn the_editor_opens_with_the_prompt_at_work_unless_something_is_typed() {
+    let mut state = ready();
+    state.screen = Screen::Text;
+    state.plan.prompt = Prompt::Text { text: "From elsewhere".to_owned(), raw: false };
+    key(&mut state, KeyCode::Char('p'));
+    assert_eq!(state.screens.text.typed(), "From elsewhere");
+    letters(&mut state, ", typed");
+    key(&mut state, KeyCode::Esc);
+    // What was typed and not sent stays, whatever runs meanwhile.
+    state.plan.prompt = Prompt::Tokens(vec![1, 2, 3]);
+    key(&mut state, KeyCode::Char('p'));
+    assert_eq!(state.screens.text.typed(), "From elsewhere, typed");
+    let control = |letter| Action::Key(KeyEvent::new(KeyCode::Char(letter), KeyModifiers::CONTROL));
+    update(&mut state, control('n'));
+    assert_eq!(state.screens.text.typed(), "");
+    letters(&mut state, "new");
+    update(&mut state, control('s'));
+    assert_eq!(state.plan.prompt, Prompt::Text { text: "new".to_owned(), raw: true });
+    // After it was sent another prompt takes its place: that of a sample is shown as its text.
+    state.plan.prompt = Prompt::Tokens(vec![1, 2, 3]);
+    state.run.started = ready().run.started;
+    let of_run = state.run.started.as_ref().expect("begun").prompt.clone();
+    act(&mut state, Command::Show(Screen::Ab));
+    key(&mut state, KeyCode::Char('p'));
+    assert_eq!((state.screen, state.screens.text.typed()), (Screen::Text, of_run));
+}
+
 /// What the engine says of a turn.
 fn turn(from: usize, text: &str) -> Event {
     Event::Turn(Box::new(Turn { from, text: text.to_owned(), tokens: 9, ms: 2.0, again: None }))

@@ -15,7 +15,8 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
     let most = most_rows(state);
     let text = &mut state.screens.text;
     match command {
-        Command::EditPrompt => text.editing = true,
+        Command::EditPrompt => edit_prompt(state),
+        Command::NewPrompt if text.editing => text.empty(),
         Command::Ask => ask_on(state),
         Command::Submit if text.asking.is_some() => return Some(ask(state)),
         Command::Submit => return Some(submit(state)),
@@ -35,6 +36,19 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
         _ => return None,
     }
     Some(Vec::new())
+}
+
+/// Opens the editor with the prompt of the run on screen.
+pub fn edit_prompt(state: &mut State) {
+    let started = state.run.started.as_ref().map(|started| started.prompt.clone());
+    let prompt = match &state.plan.prompt {
+        Prompt::Text { text, .. } | Prompt::Facts { text } => Some(text.clone()),
+        Prompt::Tokens(_) => started.filter(|text| !text.is_empty()),
+    };
+    state.screen = Screen::Text;
+    let text = &mut state.screens.text;
+    text.fill(&prompt.unwrap_or_default());
+    text.editing = true;
 }
 
 /// Upper bound of the scroll position. The length of the wrapped text is not known here, but there
@@ -63,8 +77,10 @@ pub fn typed(state: &mut State, typed: Typed) {
     match typed {
         Typed::Key(key) => drop(text.editor.input(key)),
         Typed::Paste(pasted) => {
-            text.editing = true;
-            text.editor.insert_str(pasted);
+            if !text.editing {
+                edit_prompt(state);
+            }
+            state.screens.text.editor.insert_str(pasted);
         }
     }
 }
@@ -97,7 +113,8 @@ pub fn room(state: &State) -> usize {
 
 /// The prompt that the editor's text stands for.
 fn prompt(state: &State, text: String) -> Prompt {
-    let raw = matches!(state.plan.prompt, Prompt::Text { raw: true, .. } | Prompt::Facts { .. });
+    // Token ids hold whatever template there is.
+    let raw = !matches!(state.plan.prompt, Prompt::Text { raw: false, .. });
     Prompt::Text { text, raw }
 }
 
@@ -169,5 +186,6 @@ fn submit(state: &mut State) -> Vec<Effect> {
     }
     state.plan.prompt = prompt(state, text);
     state.screens.text.editing = false;
+    state.screens.text.was_sent();
     state.rerun()
 }

@@ -6,7 +6,7 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::Widget;
 
-use crate::numbers::count;
+use crate::numbers::{self, count};
 use crate::tui::app::action::Command;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::state::State;
@@ -118,8 +118,13 @@ fn settings(state: &State, area: Rect, buffer: &mut Buffer) {
         } else {
             theme.style(Role::Text)
         };
-        let text = format!(" {:<15}{value:>6} {meaning:<7}", setting.name());
-        pane.line(Line::styled(text, style));
+        let (name, now) = (setting.name(), setting.in_this_run(state));
+        pane.line(Line::styled(format!(" {name:<15}{value:>6} {meaning:<7}"), style));
+        if let Some(now) = now {
+            // A key has led this run out of a loop, or past an end; the next begins as it is set.
+            let text = format!(" {:<15}{now:>6}", "  this run");
+            pane.line(Line::styled(text, theme.style(Role::Warn)));
+        }
     }
     let started = state.run.started.as_ref();
     let changed = started
@@ -143,7 +148,10 @@ fn settings(state: &State, area: Rect, buffer: &mut Buffer) {
             line,
             20,
             0,
-            Line::styled(format!("{:>7.3}", piece.logprob), theme.style(surprise)),
+            Line::styled(
+                format!("{:>7}", numbers::plain(f64::from(piece.logprob), 3)),
+                theme.style(surprise),
+            ),
         );
     }
 }

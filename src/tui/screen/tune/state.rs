@@ -223,17 +223,25 @@ impl Tuning {
     /// Takes a sensitivity; plans are chosen by it from now on.
     pub fn take_sensitivity(&mut self, sensitivity: Arc<Sensitivity>) {
         if sensitivity.shape() == self.sources.shape {
-            self.sources.sensitivity = Some(sensitivity);
-            if let Ok(proposal) = propose(&self.draft, &self.sources) {
-                self.proposal = proposal;
-            }
+            self.take_sources(|sources| sources.sensitivity = Some(sensitivity));
         }
     }
 
     /// Takes the rules of a prompt. The proposal is computed again; nothing is sent.
     pub fn take_rules(&mut self, rules: &Rules) {
-        self.sources.take_rules(rules);
-        if let Ok(proposal) = propose(&self.draft, &self.sources) {
+        self.take_sources(|sources| sources.take_rules(rules));
+    }
+
+    /// Changes what masks are made from, and computes the proposal again. What is saved stays what is
+    /// set: where its settings now give another mask, it is set as it is.
+    fn take_sources(&mut self, change: impl FnOnce(&mut Sources)) {
+        let was_saved = !self.is_unsaved();
+        change(&mut self.sources);
+        let Ok(proposal) = propose(&self.draft, &self.sources) else { return };
+        if was_saved && proposal.plan != self.saved.mask.plan {
+            self.draft = self.draft_of_saved();
+            self.proposal = propose(&self.draft, &self.sources).unwrap_or(proposal);
+        } else {
             self.proposal = proposal;
         }
     }

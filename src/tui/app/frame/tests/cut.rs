@@ -82,7 +82,7 @@ fn no_number_and_no_name_on_a_screen_is_cut() {
 
 #[test]
 fn the_help_shows_its_texts_in_whole() {
-    let known = "the mask as it was loaded, or as it was last written to a file";
+    let known = "the row of the bench that others are compared with";
     for size in [(60, 16), (80, 24), (120, 40), (200, 60)] {
         let mut state = session(SMALL, ColorDepth::None);
         state.size = size;

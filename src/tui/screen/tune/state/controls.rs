@@ -132,6 +132,11 @@ impl Control {
         }
     }
 
+    /// Whether it is of one layer, beside a control of all.
+    pub fn is_of_layer(self) -> bool {
+        matches!(self, Self::LayerFloor | Self::Lock)
+    }
+
     /// Its value, and whether it has an effect now. The share has none while a byte budget is set,
     /// and no selection setting has one while a mask is used as it is.
     pub fn value(self, draft: &Draft, around: &Around<'_>) -> (String, bool) {

@@ -3,7 +3,9 @@
 
 use crate::decode::worker::event::Measured;
 use crate::tui::app::model::ModelView;
+use crate::tui::paint::number;
 use crate::tui::screen::tune::state::{Against, Freshness, PointKind, Tuning, is_comparable};
+use crate::tui::widget::BELOW;
 
 /// A position: bytes or milliseconds, and KLD where it was measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -76,6 +78,14 @@ impl Plot {
         let high = self.places().map(|place| place.x).max_by(f64::total_cmp)?;
         let margin = ((high - low) * 0.04).max(high * 0.04).max(f64::MIN_POSITIVE);
         Some(((low - margin).max(0.0), high + margin))
+    }
+
+    /// How many points lie below the y axis, and where that ends, in words; `None` where none does.
+    pub fn below(&self) -> Option<String> {
+        let low = self.y_range().0;
+        let below =
+            self.places().filter_map(|place| place.y).filter(|&y| y < low * (1.0 - 1e-9)).count();
+        (below > 0).then(|| format!("{BELOW} {below} at 0 or below {}", number(low as f32)))
     }
 
     /// Range of the positive losses in whole decades; one decade around .001 where there are none.

@@ -75,6 +75,34 @@ fn a_saved_mask_is_the_same_when_it_is_read_again() {
     assert!(!tuning(&state).is_unsaved());
 }
 
+/// A mask by a rule of the prompt was saved; then another prompt gave the rule other figures.
+#[test]
+fn another_prompt_leaves_what_is_saved_saved() {
+    let mut state = ready();
+    for words in ["rule think", "keep 40"] {
+        let effects = say(&mut state, words);
+        answer(&mut state, &effects);
+    }
+    let effects = say(&mut state, "save mine.safetensors");
+    let [Effect::Save(saving)] = effects.as_slice() else { panic!("{effects:?}") };
+    update(&mut state, Action::Saved(saving.clone()));
+    assert!(!tuning(&state).is_unsaved());
+    let saved = tuning(&state).proposal().plan.clone();
+    let rising = |i: usize| (i % SMALL.head_dim + 1) as f32;
+    let other = crate::decode::worker::event::Rules::new([
+        (Rule::KEY_NORM, vec![1.0; SMALL.entries()]),
+        (Rule::THINK, (0..SMALL.entries()).map(rising).collect()),
+    ]);
+    send(&mut state, Event::Rules(Box::new(other)));
+    assert!(!tuning(&state).is_unsaved(), "nobody changed anything");
+    assert_eq!(tuning(&state).proposal().plan, saved);
+    assert!(tuning(&state).is_applied(state.model.as_ref().unwrap()));
+    assert!(!text(&draw(&state)).contains("unsaved"));
+    // What the user sets from then on is by the new figures.
+    say(&mut state, "rule think");
+    assert_ne!(tuning(&state).proposal().plan, saved);
+}
+
 /// The revision that was sent last.
 fn last_revision(state: &State) -> u64 {
     tuning(state).clone().order().revision - 1

@@ -133,7 +133,7 @@ fn computed(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
         weight(set.bytes.total(), old.bytes.total()),
     );
     line(
-        "saves",
+        "fewer",
         &|tally| format!("{:.1} %", tally.saved * 100.0),
         signed((set.saved - old.saved) * 100.0, 1),
     );
@@ -202,20 +202,26 @@ fn widths(tuning: &Tuning, pane: &mut Pane<'_>) {
     }
 }
 
+/// The title of what is measured.
+const QUALITY: &str = "quality and speed";
+
 fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane: &mut Pane<'_>) {
     let theme = &state.theme;
     let (text, dim) = (theme.style(Role::Text), theme.style(Role::Dim));
     if model.info.solo {
-        pane.title("quality and speed", "not measured");
+        pane.title(QUALITY, "not measured");
         pane.note("divergence needs a dense side: start without --solo");
         return;
     }
     let generation = state.run.generation;
     let (figures, is_fresh) = match tuning.figures(generation) {
         Freshness::None => {
-            pane.title("quality and speed", "not measured yet");
+            pane.title(QUALITY, "not measured yet");
             let words = match state.replay {
                 true => ["comes with the tokens, where it was measured", "comes with the tokens"],
+                false if state.is_over() => {
+                    ["Enter measures over the last tokens", "Enter measures"]
+                }
                 false => [
                     "comes with the next 64 tokens; Enter asks again",
                     "comes with 64 tokens; Enter asks again",
@@ -225,25 +231,36 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
             return;
         }
         Freshness::Measured(figures) => {
-            let steps = figures.divergence.steps;
+            let (steps, covered) = (figures.divergence.steps, figures.covered());
             // No difference at all is that of a text that had no middle yet.
-            let said = match figures.divergence.kld.max == 0.0 && !model.plan().is_full() {
-                true => format!("{steps} steps, nothing pruned"),
-                false => format!("measured · {steps} steps, forced"),
+            let forms = match figures.divergence.kld.max == 0.0 && !model.plan().is_full() {
+                true => [
+                    format!("{covered}, nothing pruned"),
+                    format!("{steps} steps, nothing pruned"),
+                    format!("{steps} steps"),
+                ],
+                false => [
+                    format!("measured · {covered}, forced"),
+                    covered,
+                    format!("measured · {steps} steps"),
+                ],
             };
-            pane.title("quality and speed", &said);
+            let room = usize::from(pane.area.width).saturating_sub(QUALITY.len() + 3);
+            pane.title(QUALITY, &best(room, forms));
             (figures, true)
         }
         Freshness::Stale(figures) => {
             pane.title(
-                "quality and speed",
+                QUALITY,
                 if tuning.is_waiting() { "stale · retuning" } else { "stale · measuring" },
             );
             (figures, false)
         }
     };
     let style = if is_fresh { text } else { dim };
-    // Old figures are of the mask that was in use then; the set mask has none.
+    // Old figures are of the mask that was in use then: the one in use now has none yet, nor has the set
+    // one. The line below them is of the dense side, which is the same.
+    let now = is_fresh.then_some(figures);
     let applied = (is_fresh && tuning.is_applied(model)).then_some(figures);
     let saved = tuning.figures_of_saved(generation);
     // Figures over other tokens are not shown beside these: they would compare unlike things.
@@ -263,7 +280,7 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
             pane,
             label,
             dim,
-            [cell(Some(figures)), cell(applied), cell(saved), delta],
+            [cell(now), cell(applied), cell(saved), delta],
             [style, style, text, style],
         );
     };
@@ -315,9 +332,7 @@ fn sign(value: f64) -> &'static str {
 }
 
 fn signed(value: f64, digits: usize) -> String {
-    let text = format!("{:.digits$}", value.abs());
-    let is_nothing = text.chars().all(|c| matches!(c, '0' | '.'));
-    format!("{}{text}", if is_nothing { "" } else { sign(value) })
+    numbers::signed(value, digits).replace('-', "−")
 }
 
 fn whole(value: i64) -> String {

@@ -38,6 +38,7 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
         }
         _ => format!("{done} points · {}", tuning.sweep.rule()),
     };
+    let note = plot.below().into_iter().chain([note]).collect::<Vec<_>>().join(" · ");
     let what = match tuning.against {
         Against::Bytes => "KLD against KV bytes",
         Against::Time => "KLD against TPOT",
