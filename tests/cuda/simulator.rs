@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use kscope::attention::cuda::params::Numbers;
-use kscope::attention::cuda::{Device, FreeMemory, Kernel, Launch, MatrixProduct};
+use kscope::attention::cuda::{Device, FreeMemory, Kernel, Launch, MatrixProduct, Params};
 use kscope::element::Dtype;
 use kscope::{Error, Result};
 use kscope_sim::Schedule;
@@ -257,7 +257,8 @@ impl Device for Simulator {
         let schedule =
             self.schedules[self.launches.fetch_add(1, Ordering::Relaxed) % self.schedules.len()];
         assert!(launch.grid.iter().all(|&blocks| blocks > 0), "an empty grid: {launch:?}");
-        let buffers = self.places.buffers.lock().unwrap();
+        let mut buffers = self.places.buffers.lock().unwrap().clone();
+        buffers.extend(operands(launch));
         let run = kscope_sim::Launch {
             variant: self.variant,
             kernel: &launch.kernel.name(),
@@ -327,6 +328,18 @@ impl Device for Simulator {
     fn multiprocessors(&self) -> usize {
         2
     }
+}
+
+/// Where a prompt's queries, keys and values are: a model's are candle's tensors, not [`Memory`].
+fn operands(launch: &Launch) -> Vec<[u64; 2]> {
+    let (Kernel::Prefill(kernel), Params::Prefill(of)) = (launch.kernel, launch.params) else {
+        return Vec::new();
+    };
+    let bytes = |tokens: u32, heads: u32| {
+        u64::from(tokens) * u64::from(heads) * (kernel.head_dim * kernel.dtype.bytes()) as u64
+    };
+    let keys = bytes(of.first + of.queries, of.kv_heads);
+    vec![[of.q, bytes(of.queries, of.kv_heads * of.group)], [of.k, keys], [of.v, keys]]
 }
 
 /// A row of numbers in memory.

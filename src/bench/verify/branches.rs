@@ -111,11 +111,11 @@ pub fn branch_cases() -> Vec<BranchCase> {
     }
     for to in [F16, Bf16] {
         for (at, width) in HEAD_DIMS.into_iter().enumerate() {
-            for (from, shift) in [(F32, 0), (to, 1)] {
-                let norm = [Norm::None, Norm::Head, Norm::Whole][(at + shift) % 3];
-                let group = [1, 3, 8, 16, 5, 2][(at + shift) % 6];
+            for (which, (from, shift)) in [(F32, 0), (to, 1), (to, 0)].into_iter().enumerate() {
+                let norm = [Norm::None, Norm::Head, Norm::Whole][(at + which) % 3];
+                let group = [1, 3, 8, 16, 5, 2][(at + which) % 6];
                 let part = Part::Append { group, norm };
-                let bias = (at + shift) % 2 == 0;
+                let bias = (at + which) % 2 == 0;
                 cases.push(BranchCase { part, rows: 1 + at % 3, width, from, to, bias, shift });
             }
         }

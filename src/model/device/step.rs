@@ -24,7 +24,7 @@ pub(super) struct KeptSteps {
     /// Kept steps on a device by the number of their launches; the last one is in use.
     kept: Vec<(u64, Kept)>,
     /// Memory by the number of sequences and the type of their caches. Steps share it: it is large,
-    /// and read before the next step begins.
+    /// and read before the next step begins. What no kept step uses is given back.
     places: BTreeMap<(usize, Dtype), Arc<Places>>,
 }
 
@@ -93,6 +93,7 @@ impl KeptSteps {
         let places = match self.places.get(&(caches.len(), kv)) {
             Some(places) => Arc::clone(places),
             None => {
+                self.places.retain(|_, places| Arc::strong_count(places) > 1);
                 let places = Arc::new(Places::new(over, &input, kv)?);
                 self.places.insert((caches.len(), kv), Arc::clone(&places));
                 places
