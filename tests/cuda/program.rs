@@ -37,15 +37,15 @@ fn over_the_driver(program: &Path, doing: Doing, log: &Path) -> Command {
     command
 }
 
-/// Decodes `tokens` tokens after about 510, with `batch` equal sequences. Of 60, a second slab
-/// begins half way through.
+/// Decodes `tokens` tokens after 515, with `batch` equal sequences. Of 60, a slab begins half way
+/// through. No step's likeliest two are so near that a prompt's attention in f16 swaps them.
 fn decode(
     program: &Path,
     (device, doing): (&str, Doing),
     (batch, tokens): (usize, usize),
     log: &Path,
 ) -> serde_json::Value {
-    let prompt = "The password of the harbour is 4821. The key of the tower is 9031. ".repeat(19);
+    let prompt = "One of the keys is 17. The other key is 90. ".repeat(27);
     let settings = "--mask masks/demo.safetensors --sink 4 --recent 16 --chunk 8 --json --raw";
     let output = over_the_driver(program, doing, log)
         .args(["run", "--device", device, "--prompt", &prompt])
@@ -186,7 +186,7 @@ fn the_self_test_passes_on_a_driver_that_does_everything_late() {
             + &String::from_utf8_lossy(&output.stderr);
         (output.status.code(), text)
     };
-    for (filter, cases) in [("the demo model", 2), ("Remask", 2), ("Retune", 4)] {
+    for (filter, cases) in [("the demo model", 2), ("Remask", 4), ("Retune", 8)] {
         let (code, text) = self_test(filter);
         assert!(
             code == Some(0) && text.contains(&format!("{cases} passed, 0 failed")),

@@ -301,8 +301,12 @@ impl Device for Gpu {
         // The driver copies to pageable memory in small pieces, each through memory of its own.
         let mut landing = self.landing.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if landing.as_ref().is_none_or(|landing| landing.len() < bytes.len()) {
-            // Freed first, so that there is never more than one.
-            *landing = None;
+            // Freed first, so that there is never more than one; and only when nothing is queued. The
+            // read waits for all that is queued anyway.
+            if landing.is_some() {
+                self.synchronize()?;
+                *landing = None;
+            }
             let context = self.stream.context();
             // Not write-combined: the host reads it. SAFETY: every byte is written before it is
             // read.
