@@ -50,8 +50,11 @@ fn cudarc() -> PathBuf {
     let cargo = env::var("CARGO").expect("cargo sets it");
     let output = Command::new(cargo)
         .args(["metadata", "--format-version", "1", "--offline", "--features", "cuda"])
+        // What is for other platforms only need not have been downloaded.
+        .args(["--filter-platform", &env::var("TARGET").expect("cargo sets it")])
         .output()
         .expect("cargo starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata = String::from_utf8(output.stdout).expect("cargo writes UTF-8");
     let manifests =
         metadata.split("\"manifest_path\":\"").skip(1).filter_map(|rest| rest.split('"').next());

@@ -15,6 +15,7 @@
 // there on it goes the way of every tile. Rows of plain elements, those of the window among them, skip that step.
 #pragma once
 #include "coded.cuh"
+#include "numbers.cuh"
 
 // Query heads of an octet.
 constexpr int HEADS = 8;
@@ -433,10 +434,10 @@ struct CombineShape {
 // Merges the items of one query head, relative to the largest score of all of them. A head that
 // sees no token gives zeros. Each team adds up every TEAMS-th item; the teams' sums are added in the
 // order of the teams, so that the result does not depend on timing.
-template <class T, int D>
+template <int D>
 KX_DEVICE void combine(const CombineParams& params) {
     using Shape = CombineShape<D>;
-    const u32 head = blockIdx.x, sequence = blockIdx.y, heads = params.kv_heads * params.group;
+    const u32 head = blockIdx.x, sequence = blockIdx.y;
     const u32 of = head % params.group, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const u32* range = (const u32*)params.ranges + sequence * params.kv_heads + head / params.group;
     const u32 first = range[0], end = range[1];
@@ -481,6 +482,13 @@ KX_DEVICE void combine(const CombineParams& params) {
             weight += weights[t];
         }
         const float share = weight > 0.0f ? 1.0f / weight : 0.0f;
-        ((u32*)params.out)[(((u64)sequence * heads + head) * D) / 2 + pair] = kx_pack<T>(sum[0] * share, sum[1] * share);
+        const float channels[2] = {sum[0] * share, sum[1] * share};
+        const u64 at = (u64)sequence * params.out.stride + head * D + pair * 2;
+        if (params.out.type == F32_NUMBERS) {
+            ((float*)params.out.address)[at] = channels[0];
+            ((float*)params.out.address)[at + 1] = channels[1];
+        } else {
+            *(u32*)((u16*)params.out.address + at) = pack_numbers(params.out.type, channels[0], channels[1]);
+        }
     }
 }

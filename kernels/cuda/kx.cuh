@@ -33,6 +33,13 @@ KX_DEVICE u8* kx_shared() { return kx_dynamic_shared; }
 
 KX_DEVICE u32 kx_shared_address(const void* shared) { return (u32)__cvta_generic_to_shared(shared); }
 
+// Sixteen bytes of memory, read or written at once; their address is a multiple of 16.
+template <class T>
+KX_DEVICE T& kx_sixteen(u64 address) {
+    static_assert(sizeof(T) == 16);
+    return *(T*)address;
+}
+
 // Starts a copy of 16 bytes from global to shared memory, bypassing the first-level cache; writes
 // zeros where `valid` is false.
 KX_DEVICE void kx_copy16_async(void* shared, const void* global, bool valid) {
@@ -95,6 +102,13 @@ KX_DEVICE void kx_mma<F16>(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2]) 
 KX_DEVICE float kx_exp2(float x) {
     float y;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+// 1 / x, to about the last bit.
+KX_DEVICE float kx_reciprocal(float x) {
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
 }
 

@@ -60,23 +60,72 @@ struct DecodeParams {
     float scale;  // log2(e) / sqrt(head_dim)
 };
 
+// Rows of numbers.
+struct Numbers {
+    u64 address;  // 0: there are none
+    u32 stride;   // numbers from row to row
+    u32 type;
+};
+constexpr u32 F32_NUMBERS = 0, F16_NUMBERS = 1, BF16_NUMBERS = 2;
+
 struct CombineParams {
     u64 partials;
-    u64 ranges;  // u32[sequences * kv_heads + 1]: first item of each head
-    u64 out;     // T[sequences][kv_heads * group][head_dim]
+    u64 ranges;   // u32[sequences * kv_heads + 1]: first item of each head
+    Numbers out;  // [sequences][kv_heads * group * head_dim]
     u32 kv_heads;
     u32 group;
 };
 
+// What a product made of one token of each sequence: queries, keys or values.
+struct Projection {
+    Numbers rows;  // [sequences][heads * head_dim]
+    u64 bias;      // f32[heads * head_dim] to be added, or 0
+    u64 norm;      // f32[span]: weights of an RMS norm, or 0
+    u32 span;      // channels that are normed together: a head's, or all
+    u32 pad;
+};
+
+// Rotates queries and keys and appends keys and values.
 struct AppendParams {
-    u64 k;       // T[sequences][kv_heads][head_dim], after RoPE
-    u64 v;       // T[sequences][kv_heads][head_dim]
-    u64 states;  // SequenceState[sequences], the new token counted; `misfits` is written
+    Projection q, k, v;  // v has no norm
+    u64 cos;             // f32[sequences][head_dim / 2]
+    u64 sin;
+    u64 out;             // T[sequences][kv_heads * group][head_dim]: rotated queries times `factor`
+    u64 states;          // SequenceState[sequences], the new token counted; `misfits` is written
     u32 layer;
     u32 kv_heads;
+    u32 group;
     u32 head_dim;
+    float eps;
+    float factor;
     u32 infinity;  // infinity in the element type: all bits of its exponent
+    u32 pad;
 };
+
+struct BranchParams {
+    u64 x;          // f32[rows][width]: the residual stream, read and written
+    Numbers delta;  // [rows][width]: what a branch adds to it
+    u64 bias;       // f32[width] to be added to `delta`, or 0
+    u64 after;      // f32[width]: weights of the RMS norm of what is added, or 0
+    u64 tokens;     // u32[rows]: x becomes these rows of `table` times `factor`; or 0
+    Numbers table;  // [vocab][width]
+    u64 before;     // f32[width]: weights of the RMS norm of x, or 0
+    Numbers out;    // [rows][width]
+    u32 width;
+    float factor;   // of what is added
+    float eps;
+    u32 pad;
+};
+
+struct GateParams {
+    Numbers gate;  // [rows][width]
+    Numbers up;    // [rows][width]
+    Numbers out;   // [rows][width]
+    u64 bias;      // f32[2][width] to be added to gate and up, or 0
+    u32 width;
+    u32 activation;
+};
+constexpr u32 SILU = 0, GELU_TANH = 1;
 
 // Fills one sequence from keys and values of all its tokens: those of a dense sequence, or of plain rows.
 struct RebuildParams {
@@ -90,6 +139,22 @@ struct RebuildParams {
     u32 keep_middle;  // 1: the middle is in place already (a rewind)
     u32 infinity;     // infinity in the element type: all bits of its exponent
     u32 pad;
+};
+
+// Attention of consecutive tokens of a prompt. The token at position p sees the keys at positions p - window + 1 to p.
+struct PrefillParams {
+    u64 q;        // T[queries][kv_heads * group][head_dim], after RoPE
+    u64 k;        // T[first + queries][kv_heads][head_dim], after RoPE
+    u64 v;        // T[first + queries][kv_heads][head_dim]
+    u64 out;      // T[queries][kv_heads * group][head_dim]
+    u32 first;    // position of the first query's token
+    u32 queries;  // tokens
+    u32 kv_heads;
+    u32 group;
+    u32 window;   // keys that a token sees, its own included: 1 to 2^31 - 1
+    float scale;  // log2(e) / sqrt(head_dim)
+    float cap;    // log2(e) times the soft cap of scores; 0: none
+    float steep;  // 2 log2(e) scale / cap
 };
 
 struct ActivityParams {

@@ -2,6 +2,7 @@
 // once.
 #pragma once
 #include "coded.cuh"
+#include "numbers.cuh"
 
 constexpr int STORE_THREADS = 128;
 // Tokens that a block of `rebuild` writes.
@@ -21,26 +22,74 @@ KX_DEVICE Vec16 gather(const u16* key, const HeadLayout& head, u32 unit) {
     return packed;
 }
 
-// Appends the current token's key and value of one head of one sequence to the window, then copies
-// the tokens that leave the recent window at this step to the middle. That frees their slots;
-// nothing else moves. A number that is not finite in the cache's type is marked in the state.
+// Writes one head of a projection of one sequence's token to `to`, in the cache's type: normed where there is a norm, rotated
+// where there are angles, times `factor`. By one warp. Whether a number is not finite in that type.
+template <class T>
+KX_DEVICE bool project(const Projection of, u32 sequence, u32 head, const float* cos, const float* sin, float factor, u16* to, const AppendParams& params) {
+    const u32 lane = threadIdx.x % 32, d = params.head_dim, half = d / 2;
+    const u64 row = (u64)sequence * of.rows.stride;
+    auto number = [&](u32 at) {
+        float x[1];
+        load_numbers<1>(x, of.rows.address, of.rows.type, row + at);
+        return of.bias ? x[0] + ((const float*)of.bias)[at] : x[0];
+    };
+    // The channels of the head, or of all heads.
+    const u32 first = of.span == d ? head * d : 0;
+    float scale = 1.0f;
+    if (of.norm) {
+        float sum = 0.0f;
+        for (u32 at = lane; at < of.span; at += 32) {
+            const float x = number(first + at);
+            sum += x * x;
+        }
+#pragma unroll
+        for (u32 by = 16; by > 0; by /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, by);
+        scale = 1.0f / sqrtf(sum / (float)of.span + params.eps);
+    }
+    bool misfits = false;
+    for (u32 pair = lane; pair < half; pair += 32) {
+        float x[2];
+#pragma unroll
+        for (u32 k = 0; k < 2; k++) {
+            const u32 at = head * d + k * half + pair;
+            x[k] = number(at);
+            if (of.norm) x[k] *= scale * ((const float*)of.norm)[at - first];
+        }
+        if (cos) {
+            const float c = cos[pair], s = sin[pair], turned = x[0] * c - x[1] * s;
+            x[1] = x[1] * c + x[0] * s;
+            x[0] = turned;
+        }
+        const u32 both = kx_pack<T>(x[0] * factor, x[1] * factor);
+        to[pair] = (u16)both;
+        to[half + pair] = (u16)(both >> 16);
+        misfits |= (both & params.infinity) == params.infinity || (both >> 16 & params.infinity) == params.infinity;
+    }
+    return misfits;
+}
+
+// Rotates the queries of one KV head of one sequence, appends its current token's key and value to the window, then copies the
+// tokens that leave the recent window at this step to the middle. That frees their slots; nothing else moves. A key or value that
+// is not finite in the cache's type is marked in the state.
+template <class T>
 KX_DEVICE void append(const AppendParams& params) {
-    const u32 kv_head = blockIdx.x, sequence = blockIdx.y, d = params.head_dim, units = d / 8;
+    const u32 kv_head = blockIdx.x, sequence = blockIdx.y, d = params.head_dim, units = d / 8, group = params.group;
     SequenceState& state = ((SequenceState*)params.states)[sequence];
     u16* keys = window_rows(state, params.layer, params.kv_heads, kv_head, 0, d);
     u16* values = window_rows(state, params.layer, params.kv_heads, kv_head, 1, d);
-    const u64 source = (u64)(sequence * params.kv_heads + kv_head) * d;
     const u64 slot = window_slot(state, state.len - 1);
-    for (u32 unit = threadIdx.x; unit < 2 * units; unit += STORE_THREADS) {
-        const u16* from = unit < units ? (const u16*)params.k : (const u16*)params.v;
-        u16* to = unit < units ? keys : values;
-        const Vec16 row = ((const Vec16*)(from + source))[unit % units];
-        ((Vec16*)(to + slot * d))[unit % units] = row;
-        bool misfits = false;
-#pragma unroll
-        for (u32 k = 0; k < 8; k++) misfits |= (row.x[k] & params.infinity) == params.infinity;
-        // Whoever writes it writes the same.
-        if (misfits) state.misfits = 1;
+    const float* cos = (const float*)params.cos + (u64)sequence * (d / 2);
+    const float* sin = (const float*)params.sin + (u64)sequence * (d / 2);
+    for (u32 of = threadIdx.x / 32; of < group + 2; of += STORE_THREADS / 32) {
+        if (of < group) {
+            const u32 head = kv_head * group + of;
+            u16* to = (u16*)params.out + ((u64)sequence * params.kv_heads * group + head) * d;
+            project<T>(params.q, sequence, head, cos, sin, params.factor, to, params);
+        } else if (of == group) {
+            if (project<T>(params.k, sequence, kv_head, cos, sin, 1.0f, keys + slot * d, params)) state.misfits = 1;
+        } else if (project<T>(params.v, sequence, kv_head, nullptr, nullptr, 1.0f, values + slot * d, params)) {
+            state.misfits = 1;
+        }
     }
     const HeadLayout& head = head_layout(state, params.layer, params.kv_heads, kv_head);
     if (state.moved == 0 || head.kept == 0) return;

@@ -311,8 +311,8 @@ struct Product {
     void* c;
     // Whether f32 factors are rounded to 11 bits.
     bool tf32;
-    // Element type, 0: f32, 2: f16, 14: bf16.
-    int type, lda, ldb, ldc;
+    // Element types of the factors and of the product, 0: f32, 2: f16, 14: bf16.
+    int type, c_type, lda, ldb, ldc;
     long long stride_a, stride_b, stride_c;
     int batch;
 };
@@ -325,15 +325,15 @@ inline float rounded(float x, bool tf32) {
     return x;
 }
 
-template <class T>
+template <class T, class C>
 void multiply_as(const Product& p) {
     std::vector<float> left((size_t)p.m * p.k), right((size_t)p.k * p.n);
     for (int batch = 0; batch < p.batch; batch++) {
         const T *a = (const T*)p.a + batch * p.stride_a, *b = (const T*)p.b + batch * p.stride_b;
-        T* c = (T*)p.c + batch * p.stride_c;
+        C* c = (C*)p.c + batch * p.stride_c;
         live(a, ((size_t)(p.transpose_a ? p.m - 1 : p.k - 1) * p.lda + (p.transpose_a ? p.k : p.m)) * sizeof(T), "a product's first factor");
         live(b, ((size_t)(p.transpose_b ? p.k - 1 : p.n - 1) * p.ldb + (p.transpose_b ? p.n : p.k)) * sizeof(T), "a product's second factor");
-        live(c, ((size_t)(p.n - 1) * p.ldc + p.m) * sizeof(T), "a product");
+        live(c, ((size_t)(p.n - 1) * p.ldc + p.m) * sizeof(C), "a product");
         // Rows of A and columns of B, each contiguous.
         for (int i = 0; i < p.m; i++) {
             for (int l = 0; l < p.k; l++) left[(size_t)i * p.k + l] = rounded((float)(p.transpose_a ? a[(size_t)i * p.lda + l] : a[(size_t)l * p.lda + i]), p.tf32);
@@ -352,17 +352,18 @@ void multiply_as(const Product& p) {
                 for (; l < p.k; l++) sums[0] += x[l] * y[l];
                 float sum = 0.0f;
                 for (float part : sums) sum += part;
-                T& to = c[(size_t)j * p.ldc + i];
-                to = T(p.alpha * sum + (p.beta != 0.0f ? p.beta * (float)to : 0.0f));
+                C& to = c[(size_t)j * p.ldc + i];
+                to = C(p.alpha * sum + (p.beta != 0.0f ? p.beta * (float)to : 0.0f));
             }
         }
     }
 }
 
 inline void multiply(const Product& p) {
-    if (p.type == 0) multiply_as<float>(p);
-    if (p.type == 2) multiply_as<Half>(p);
-    if (p.type == 14) multiply_as<Brain>(p);
+    const bool wide = p.c_type == 0;
+    if (p.type == 0) multiply_as<float, float>(p);
+    if (p.type == 2) wide ? multiply_as<Half, float>(p) : multiply_as<Half, Half>(p);
+    if (p.type == 14) wide ? multiply_as<Brain, float>(p) : multiply_as<Brain, Brain>(p);
 }
 
 }  // namespace candle

@@ -99,8 +99,22 @@ API cublasGemmStridedBatchedEx(Stream** handle, int transpose_a, int transpose_b
     const bool tf32 = compute == 77 && a_type == 0;
     note("product%s %d %d %d %d", tf32 ? " tf32" : "", batch, m, n, k);
     if ((compute != 68 && !tf32) || a_type != b_type || a_type != c_type) return complain(15, "a product in another type than its factors'");
-    const candle::Product product{transpose_a != 0, transpose_b != 0, m, n, k, *(const float*)alpha, *(const float*)beta, a, b, c, tf32, a_type,
+    const candle::Product product{transpose_a != 0, transpose_b != 0, m, n, k, *(const float*)alpha, *(const float*)beta, a, b, c, tf32, a_type, c_type,
                                   lda, ldb, ldc, stride_a, stride_b, stride_c, batch};
+    return submit(*handle, [product] { candle::multiply(product); });
+}
+API cublasSetWorkspace_v2(Stream**, void* memory, size_t bytes) {
+    LOCK;
+    need(memory, bytes, "a workspace");
+    return SUCCESS;
+}
+API cublasGemmEx(Stream** handle, int transpose_a, int transpose_b, int m, int n, int k, const void* alpha, const void* a, int a_type, int lda, const void* b,
+                 int b_type, int ldb, const void* beta, void* c, int c_type, int ldc, int compute, int) {
+    LOCK;
+    note("product own %d %d %d", m, n, k);
+    if (compute != 68 || a_type != b_type || (c_type != a_type && c_type != 0)) return complain(15, "a product in a type that cuBLAS does not know");
+    const candle::Product product{transpose_a != 0, transpose_b != 0, m, n, k, *(const float*)alpha, *(const float*)beta, a, b, c, false, a_type, c_type,
+                                  lda, ldb, ldc, 0, 0, 0, 1};
     return submit(*handle, [product] { candle::multiply(product); });
 }
 API curandCreateGenerator(void** generator, int) { return *generator = (void*)1, SUCCESS; }

@@ -188,9 +188,241 @@ const DEFECTS: &[Defect] = &[
         "rintf((x - scale.low) / scale.step)",
         "(float)(u32)((x - scale.low) / scale.step)",
     ),
+    // The warps' sums are read before they are written.
+    (
+        "no_barrier_in_sum",
+        "branch.cuh",
+        "    __syncthreads();\n    float sum = 0.0f;",
+        "    float sum = 0.0f;",
+    ),
+    // Both sums of a row use the same memory, which a slow warp may still read.
+    (
+        "sums_overlap",
+        "branch.cuh",
+        "block_sum(sum, room + BRANCH_THREADS / 32)",
+        "block_sum(sum, room)",
+    ),
+    // The bias is left out of what is normed and added.
+    ("bias_left_out", "branch.cuh", "delta[k] += bias[k];", "delta[k] += 0.0f * bias[k];"),
+    // The factor of the residual stream is left out.
+    ("factor_left_out", "branch.cuh", "x[k] += params.factor * delta[k];", "x[k] += delta[k];"),
+    // Every row gets the first one's token.
+    (
+        "first_token",
+        "branch.cuh",
+        "((const u32*)params.tokens)[row]",
+        "((const u32*)params.tokens)[0]",
+    ),
+    // Eight numbers are read at once from addresses that are no multiple of 16 bytes.
+    (
+        "unaligned",
+        "branch.cuh",
+        "if (aligned) branch_row<8>(params);",
+        "if (aligned || params.width % 8 == 0) branch_row<8>(params);",
+    ),
+    // The bias of the gate is added to both factors.
+    (
+        "one_bias",
+        "branch.cuh",
+        "load_numbers<N>(of_up, params.bias, F32_NUMBERS, params.width + at);",
+        "load_numbers<N>(of_up, params.bias, F32_NUMBERS, at);",
+    ),
+    // Only the first block's numbers are gated.
+    ("short_gate", "branch.cuh", "at += gridDim.x * GATE_THREADS * N", "at += params.width"),
+    // The row's sum is that of half of its numbers.
+    (
+        "short_sum",
+        "branch.cuh",
+        "for (u32 by = 16; by > 0; by /= 2) x +=",
+        "for (u32 by = 8; by > 0; by /= 2) x +=",
+    ),
+    // The second channel of a pair is turned the other way.
+    ("turned_back", "store.cuh", "x[1] = x[1] * c + x[0] * s;", "x[1] = x[1] * c - x[0] * s;"),
+    // The first channel is turned before the second one has used it.
+    (
+        "turned_twice",
+        "store.cuh",
+        "turned = x[0] * c - x[1] * s;\n            x[1] = x[1] * c + x[0] * s;\n            x[0] = turned;",
+        "turned = x[0] * c - x[1] * s;\n            x[0] = turned;\n            x[1] = x[1] * c + x[0] * s;",
+    ),
+    // A norm over all heads takes the weights of the first one.
+    (
+        "norm_of_first_head",
+        "store.cuh",
+        "((const float*)of.norm)[at - first]",
+        "((const float*)of.norm)[at % d]",
+    ),
+    // All heads are normed by the first one's sum.
+    ("sum_of_first_head", "store.cuh", "number(first + at)", "number(at)"),
+    // Values are rotated, too.
+    (
+        "rotated_values",
+        "store.cuh",
+        "params.v, sequence, kv_head, nullptr, nullptr",
+        "params.v, sequence, kv_head, cos, sin",
+    ),
+    // The last query head of a group is left out.
+    ("head_left_out", "store.cuh", "if (of < group) {", "if (of + 1 < group || group == 1) {"),
     // Only the first group of a chunk is coded.
     ("one_group", "coded.cuh", "i < count / head.group * head.kept", "i < head.kept"),
+    // A chunk sees no keys before its own.
+    (
+        "prefill_no_offset",
+        "prefill.cuh",
+        "seen = params.first + token + tokens",
+        "seen = token + tokens",
+    ),
+    // A chunk's tokens take positions from 0 on.
+    (
+        "prefill_positions",
+        "prefill.cuh",
+        "lowest = params.first + token + mine",
+        "lowest = token + mine",
+    ),
+    // A token sees the one after it.
+    (
+        "prefill_sees_next",
+        "prefill.cuh",
+        "position = lowest + part * 16",
+        "position = lowest + 1 + part * 16",
+    ),
+    // A tile in which only the first row sees everything is not masked.
+    ("prefill_unmasked", "prefill.cuh", "if (tile + KEYS > lowest + 1 ||", "if (tile > lowest ||"),
+    // Sums are not brought to the new largest score.
+    ("prefill_no_rescale", "prefill.cuh", "out[part][n][2 * k] *= rescale;", ""),
+    // Totals are not.
+    ("prefill_total_kept", "prefill.cuh", "total[part][k] * rescale + sum", "total[part][k] + sum"),
+    // Query heads take the keys of another head.
+    (
+        "prefill_other_head",
+        "prefill.cuh",
+        "kv_head = head / params.group",
+        "kv_head = head % params.kv_heads",
+    ),
+    // Keys are read before they have landed.
+    (
+        "prefill_keys_no_wait",
+        "prefill.cuh",
+        "the last tile's values.\n        kx_copies_wait<0>();",
+        "the last tile's values.",
+    ),
+    // Values are read before they have landed.
+    (
+        "prefill_values_no_wait",
+        "prefill.cuh",
+        "is done with the keys.\n        kx_copies_wait<0>();",
+        "is done with the keys.",
+    ),
+    // The next values overwrite those that other warps still read.
+    (
+        "prefill_values_overwritten",
+        "prefill.cuh",
+        "the last tile's values.\n        kx_copies_wait<0>();\n        __syncthreads();",
+        "the last tile's values.\n        kx_copies_wait<0>();\n        __syncwarp();",
+    ),
+    // The next keys overwrite those that other warps still read.
+    (
+        "prefill_keys_overwritten",
+        "prefill.cuh",
+        "is done with the keys.\n        kx_copies_wait<0>();\n        __syncthreads();",
+        "is done with the keys.\n        kx_copies_wait<0>();\n        __syncwarp();",
+    ),
+    // The last tile reads values past the last token.
+    (
+        "prefill_values_past_end",
+        "prefill.cuh",
+        "values + (u64)tile * stride, stride, seen - tile, threadIdx.x",
+        "values + (u64)tile * stride, stride, KEYS, threadIdx.x",
+    ),
+    // The last tile reads keys past the last token.
+    (
+        "prefill_keys_past_end",
+        "prefill.cuh",
+        "stride, stride, seen - tile - KEYS, threadIdx.x",
+        "stride, stride, KEYS, threadIdx.x",
+    ),
+    // The window has one key more.
+    (
+        "prefill_long_window",
+        "prefill.cuh",
+        "position - key >= params.window",
+        "position - key > params.window",
+    ),
+    // A tile that only the last row's window leaves is not masked.
+    (
+        "prefill_window_unmasked",
+        "prefill.cuh",
+        "highest - min(tile, highest) >= params.window",
+        "lowest - min(tile, lowest) >= params.window",
+    ),
+    // The first tile of a window is left out.
+    (
+        "prefill_window_late",
+        "prefill.cuh",
+        "tile = start / KEYS * KEYS",
+        "tile = (start + KEYS - 1) / KEYS * KEYS",
+    ),
+    // A row whose window begins in a later tile takes the difference of two infinities.
+    (
+        "prefill_no_key_yet",
+        "prefill.cuh",
+        "risen == -KX_INFINITY ? 0.0f : risen * factor",
+        "risen * factor",
+    ),
+    // Half of the cap's range.
+    (
+        "prefill_half_cap",
+        "prefill.cuh",
+        "params.cap - 2.0f * params.cap",
+        "params.cap - params.cap",
+    ),
+    // Capped scores are scaled twice.
+    (
+        "prefill_scaled_twice",
+        "prefill.cuh",
+        "params.cap > 0.0f ? 1.0f : params.scale",
+        "params.scale",
+    ),
+    // Two registers of the weights are swapped.
+    (
+        "prefill_swapped_weights",
+        "prefill.cuh",
+        "p[part][n / 2][n % 2 * 2 + k]",
+        "p[part][n / 2][k * 2 + n % 2]",
+    ),
+    // Both parts of a warp multiply the first one's queries.
+    ("prefill_one_part", "prefill.cuh", "own + (part * 16 + lane % 16)", "own + (lane % 16)"),
+    // Half of a row's keys do not count for its largest score.
+    (
+        "prefill_short_largest",
+        "prefill.cuh",
+        "return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));",
+        "return x;",
+    ),
+    // Half of them do not count for its total.
+    (
+        "prefill_short_total",
+        "prefill.cuh",
+        "return x + __shfl_xor_sync(0xffffffffu, x, 2);",
+        "return x;",
+    ),
+    // The last keys lie where the first values are.
+    (
+        "prefill_stages_overlap",
+        "prefill.cuh",
+        "VALUE_STAGE = KEY_STAGE + KEYS * PITCH",
+        "VALUE_STAGE = KEY_STAGE + (KEYS - 8) * PITCH",
+    ),
+    // Rows past the last token are written.
+    ("prefill_rows_past_end", "prefill.cuh", "if (mine + row < tokens) ", ""),
+    // Another lane's part of a result is written out before it is there.
+    ("prefill_out_unfinished", "prefill.cuh", "    __syncwarp();\n    u16* to", "    u16* to"),
 ];
+
+/// Copies with a defect in the attention of prompts have no kernels of decode attention.
+fn is_of_prefill(defect: &Defect) -> bool {
+    defect.1 == "prefill.cuh"
+}
 
 fn main() {
     let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
@@ -217,16 +449,19 @@ fn main() {
         let folder = out.join(defect.0);
         plant(&cuda, &folder, defect);
         let mut build = compiler(&here, &folder);
-        build.define("KX_VARIANT", defect.0).define("KX_MUTANT", None).out_dir(&folder);
+        let kind = if is_of_prefill(defect) { "KX_MUTANT_PREFILL" } else { "KX_MUTANT" };
+        build.define("KX_VARIANT", defect.0).define(kind, None).out_dir(&folder);
         objects.extend(build.file(here.join("variant.cpp")).compile_intermediates());
         variants += &format!(" X({})", defect.0);
     }
     let mut simulator = compiler(&here, &cuda);
     simulator.flag(&variants).file(here.join("sim.cpp")).objects(&objects).compile("ksim");
 
-    let names: Vec<&str> = DEFECTS.iter().map(|defect| defect.0).collect();
-    fs::write(out.join("defects.rs"), format!("&{names:?}"))
-        .expect("the output folder is writable");
+    for (file, of_prefill) in [("defects.rs", false), ("prefill_defects.rs", true)] {
+        let of = DEFECTS.iter().filter(|defect| is_of_prefill(defect) == of_prefill);
+        let names: Vec<&str> = of.map(|defect| defect.0).collect();
+        fs::write(out.join(file), format!("&{names:?}")).expect("the output folder is writable");
+    }
     sanitized(&here, &cuda, &out);
 }
 

@@ -46,6 +46,7 @@ u8* shared();
 void meet(Meeting& meeting);
 void block_barrier(const char* file, int line);
 void copy16(void* shared, const void* global, bool valid);
+void check_sixteen(u64 address);
 void copies_commit();
 void copies_wait(int pending);
 
@@ -116,6 +117,13 @@ struct Element<F16> {
 #define kx_load_matrices_transposed(r, row) ksim::load_matrices(r, row, ksim::LOAD_MATRICES_TRANSPOSED, __LINE__)
 #define kx_transpose(x) ksim::transpose(x, __LINE__)
 
+template <class T>
+inline T& kx_sixteen(u64 address) {
+    static_assert(sizeof(T) == 16);
+    ksim::check_sixteen(address);
+    return *(T*)address;
+}
+
 inline u32 min(u32 a, u32 b) { return a < b ? a : b; }
 
 template <int PENDING>
@@ -129,6 +137,8 @@ inline void kx_mma(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2]) {
 }
 
 inline float kx_exp2(float x) { return exp2f(x); }
+
+inline float kx_reciprocal(float x) { return 1.0f / x; }
 
 template <class T>
 inline u32 kx_pack(float low, float high) {

@@ -21,8 +21,7 @@ struct Named {
     KX_NAMED(decode_##of##_8, DecodeParams)        \
     KX_NAMED(decode_##of##_16, DecodeParams)       \
     KX_NAMED(decode_##of##_8_coded, DecodeParams)  \
-    KX_NAMED(decode_##of##_16_coded, DecodeParams) \
-    KX_NAMED(combine_##of, CombineParams)
+    KX_NAMED(decode_##of##_16_coded, DecodeParams)
 #define KX_NAMED_DECODES(of)   \
     KX_NAMED_DECODE(of##_64)   \
     KX_NAMED_DECODE(of##_80)   \
@@ -30,14 +29,34 @@ struct Named {
     KX_NAMED_DECODE(of##_112)  \
     KX_NAMED_DECODE(of##_128)  \
     KX_NAMED_DECODE(of##_256)
+#define KX_NAMED_PREFILLS(of)                   \
+    KX_NAMED(prefill_##of##_64, PrefillParams)  \
+    KX_NAMED(prefill_##of##_80, PrefillParams)  \
+    KX_NAMED(prefill_##of##_96, PrefillParams)  \
+    KX_NAMED(prefill_##of##_112, PrefillParams) \
+    KX_NAMED(prefill_##of##_128, PrefillParams) \
+    KX_NAMED(prefill_##of##_256, PrefillParams)
 const Named KERNELS[] = {
-#ifdef KX_MUTANT
+#if defined(KX_MUTANT_PREFILL)
+    KX_NAMED(prefill_bf16_64, PrefillParams)
+#elif defined(KX_MUTANT)
     KX_NAMED_DECODE(bf16_64)
 #else
     KX_NAMED_DECODES(bf16)
     KX_NAMED_DECODES(f16)
+    KX_NAMED(combine_80, CombineParams)
+    KX_NAMED(combine_96, CombineParams)
+    KX_NAMED(combine_112, CombineParams)
+    KX_NAMED(combine_128, CombineParams)
+    KX_NAMED(combine_256, CombineParams)
+    KX_NAMED_PREFILLS(bf16)
+    KX_NAMED_PREFILLS(f16)
 #endif
-    KX_NAMED(append_token, AppendParams)
+    KX_NAMED(combine_64, CombineParams)
+    KX_NAMED(next_branch, BranchParams)
+    KX_NAMED(gate_rows, GateParams)
+    KX_NAMED(append_f16, AppendParams)
+    KX_NAMED(append_bf16, AppendParams)
     KX_NAMED(rebuild_cache, RebuildParams)
     KX_NAMED(code_middle_tokens, RebuildParams)
     KX_NAMED(activity_sums_bf16, ActivityParams)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cudarc::driver::sys::CUevent_flags;
 
 use super::masks;
+use crate::attention::cuda::params::Numbers;
 use crate::attention::cuda::{Batch, Device, DeviceMask, DeviceSequence, FillSource, Gpu, Layout};
 use crate::cache::CacheSpec;
 use crate::element::Dtype;
@@ -129,7 +130,7 @@ impl Side {
         Ok(side)
     }
 
-    fn step(&self, gpu: &Gpu, layers: usize, q: u64, out: u64) -> Result<f64> {
+    fn step(&self, gpu: &Gpu, layers: usize, q: u64, out: Numbers) -> Result<f64> {
         seconds(gpu, || (0..layers).try_for_each(|layer| self.batch.attend(gpu, layer, q, out)))
     }
 }
@@ -151,7 +152,7 @@ fn setting(gpu: &Gpu, batch: usize, tokens: usize, together: usize) -> Result<Cu
     let row = gpu.address(&rows);
     let q = row;
     let out = gpu.allocate(batch * HEADS * SHAPE.head_dim * 2)?;
-    let out = gpu.address(&out);
+    let out = Numbers::new(gpu.address(&out), HEADS * SHAPE.head_dim, Dtype::Bf16);
 
     let full = of(ChannelMask::full(shape))?;
     let mut dense = Vec::new();

@@ -74,6 +74,12 @@ fn on_gpu(ordinal: usize, args: &SelftestArgs) -> Result<()> {
     for case in &verify::cases() {
         report(&case.to_string(), &|| verify::compare_kernels(&gpu, case))?;
     }
+    for case in &verify::branch_cases() {
+        report(&case.to_string(), &|| verify::compare_branches(&gpu, case))?;
+    }
+    for case in &verify::prompt_cases() {
+        report(&case.to_string(), &|| verify::compare_prompt(&gpu, case))?;
+    }
     report(AGAINST_CPU, &|| {
         verify::compare_models(&demo(DeviceChoice::Cpu)?, &demo(DeviceChoice::Cuda(ordinal))?)
     })?;

@@ -10,6 +10,7 @@ use crate::decode::divergence::StepDivergence;
 use crate::decode::sampler::{Sampler, Sampling};
 use crate::model::Model;
 use crate::model::decoder::{StepBuffers, with_quiet_hooks};
+use crate::model::states::PromptStates;
 use crate::numbers::count;
 use crate::{Error, Result};
 
@@ -51,7 +52,7 @@ pub fn compare_baked(
     let BakedSetup { prompt, max_new, sampling, cache } = setup;
     sampling.check()?;
     let (config, most) = (dense.config(), dense.config().max_context);
-    let (hidden, vocab) = (config.hidden, config.vocab);
+    let vocab = config.vocab;
     if prompt.is_empty() || *max_new == 0 || prompt.len() + max_new > most {
         return Err(Error::input(format!(
             "expected a prompt and new tokens, at least one of each and at most {} together, found {} and {}",
@@ -74,8 +75,8 @@ pub fn compare_baked(
     let mut losses = BakedLosses { prompt: Vec::new(), steps: Vec::new(), generated: Vec::new() };
     for first in (0..prompt.len()).step_by(ROWS) {
         let rows = ROWS.min(prompt.len() - first);
-        let logits = |(model, _, states): &(&Model, SequenceCache, Vec<f32>)| {
-            model.decoder.logits(&states[first * hidden..(first + rows) * hidden])
+        let logits = |(model, _, states): &(&Model, SequenceCache, PromptStates)| {
+            model.decoder.logits(&states.rows(first..first + rows)?)
         };
         let (a, b) = (logits(&sides[0])?, logits(&sides[1])?);
         for (row, (a, b)) in a.chunks_exact(vocab).zip(b.chunks_exact(vocab)).enumerate() {

@@ -140,7 +140,7 @@ impl Comparison {
     ) -> Result<Self> {
         setup.check(&model)?;
         let began = Instant::now();
-        let (config, all) = (model.config(), setup.prompts.len() as f32);
+        let all = setup.prompts.len() as f32;
         let mut read = Vec::with_capacity(setup.prompts.len());
         for (i, prompt) in setup.prompts.iter().enumerate() {
             let empty = |spec| SequenceCache::with_capacity(Arc::clone(spec), prompt.len());
@@ -152,7 +152,7 @@ impl Comparison {
                 observe: hooks.observe,
             };
             let states = model.decoder.prefill(prompt, &mut [&mut a, &mut b], hooks)?;
-            let logits = model.decoder.logits(&states[states.len() - config.hidden..])?;
+            let logits = model.decoder.logits(&states.last()?)?;
             read.push(([a, b], logits));
         }
         Ok(Self::after(model, setup, read, began))

@@ -59,5 +59,5 @@ pub fn read_again(
     hooks: PrefillHooks<'_>,
 ) -> Result<Vec<f32>> {
     let states = model.decoder.prefill(history, caches, hooks)?;
-    model.decoder.logits(&states[states.len() - model.config().hidden..])
+    model.decoder.logits(&states.last()?)
 }

@@ -9,6 +9,7 @@ use crate::decode::sampler::{Sampler, Sampling, logprob};
 use crate::model::Model;
 use crate::model::config::Config;
 use crate::model::decoder::{PrefillHooks, StepBuffers, StepObserver, StepTimes};
+use crate::model::states::PromptStates;
 use crate::model::tokenizer::NextTurn;
 use crate::numbers::count;
 use crate::{Error, Result};
@@ -202,7 +203,7 @@ impl Session {
             if prompt_logprobs {
                 all_prompt_logprobs.push(logprobs_of_prompt(&model, &states, &prompt)?);
             }
-            let logits = model.decoder.logits(&states[states.len() - config.hidden..])?;
+            let logits = model.decoder.logits(&states.last()?)?;
             buffers.logits[index * config.vocab..][..config.vocab].copy_from_slice(&logits);
             let mut sequence = request.sequence(index, prompt, cache);
             first.extend(sequence.begin(index, &logits, config, &request));
@@ -452,12 +453,12 @@ impl Sequence {
 
 /// Log-probability of each prompt token but the first, given those before it; logits are made a few
 /// rows at a time.
-fn logprobs_of_prompt(model: &Model, states: &[f32], prompt: &[u32]) -> Result<Vec<f32>> {
+fn logprobs_of_prompt(model: &Model, states: &PromptStates, prompt: &[u32]) -> Result<Vec<f32>> {
     const ROWS: usize = 32;
-    let (hidden, vocab) = (model.config().hidden, model.config().vocab);
+    let vocab = model.config().vocab;
     let mut out = Vec::with_capacity(prompt.len().saturating_sub(1));
-    for (states, next) in states.chunks(ROWS * hidden).zip(prompt[1..].chunks(ROWS)) {
-        let logits = model.decoder.logits(&states[..next.len() * hidden])?;
+    for (at, next) in prompt[1..].chunks(ROWS).enumerate() {
+        let logits = model.decoder.logits(&states.rows(at * ROWS..at * ROWS + next.len())?)?;
         out.extend(
             logits.chunks_exact(vocab).zip(next).map(|(logits, &token)| logprob(logits, token)),
         );

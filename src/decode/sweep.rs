@@ -62,9 +62,7 @@ impl Reference {
         let prompt_cache = cache.clone();
         let mut sampler = Sampler::new(sampling.clone());
         let mut history = prompt.to_vec();
-        history.push(
-            sampler.sample(&model.decoder.logits(&states[states.len() - config.hidden..])?, prompt),
-        );
+        history.push(sampler.sample(&model.decoder.logits(&states.last()?)?, prompt));
         let mut buffers = StepBuffers::new(config, 1);
         let mut logits = Vec::with_capacity(steps * config.vocab);
         let mut step_times = Vec::with_capacity(steps);

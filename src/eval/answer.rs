@@ -48,7 +48,7 @@ pub fn answers(
         .collect::<Result<Vec<SequenceCache>>>()?;
     drop(dense);
     let first: Vec<u32> = if tail.is_empty() {
-        let logits = model.decoder.logits(&states[states.len() - config.hidden..])?;
+        let logits = model.decoder.logits(&states.last()?)?;
         vec![argmax(&logits); specs.len()]
     } else {
         let mut buffers = StepBuffers::new(config, specs.len());

@@ -10,6 +10,7 @@ use crate::model::config::Config;
 use crate::model::device::TensorDecoder;
 use crate::model::hooks::{PrefillHooks, StepObserver};
 use crate::model::rope::Rope;
+use crate::model::states::PromptStates;
 use crate::model::weights::Weights;
 
 /// The parts of a model that every backend needs.
@@ -41,15 +42,14 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
     /// needed.
     fn share(&self) -> Option<RwLockReadGuard<'_, ()>>;
 
-    /// Runs a prompt and fills every cache in `caches` (all empty). Returns the normalised hidden
-    /// states, `[tokens, hidden]`.
+    /// Runs a prompt and fills every cache in `caches` (all empty).
     fn prefill(
         &self,
         model: Blueprint<'_>,
         tokens: &[u32],
         caches: &mut [&mut SequenceCache],
         hooks: PrefillHooks<'_>,
-    ) -> Result<Vec<f32>>;
+    ) -> Result<PromptStates>;
 
     /// Appends tokens to a cache that holds some, each as a decode step would, and gives the logits
     /// after the last, `[vocab]`. After an error the cache is not to be used. Without an

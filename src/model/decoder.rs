@@ -16,6 +16,7 @@ use crate::model::device::{DeviceBackend, TensorDecoder};
 use crate::model::host::HostBackend;
 use crate::model::mixture::Mixture;
 use crate::model::rope::Rope;
+use crate::model::states::PromptStates;
 use crate::model::weight_types::WeightTypes;
 use crate::model::weights::Weights;
 use crate::numbers::count;
@@ -40,11 +41,11 @@ impl Decoder {
         Self::over(config, (types, step_bytes), Box::new(HostBackend::new(weights)))
     }
 
-    /// A decoder over a device's tensors. Of the host's weights only the embedding is kept.
-    pub fn on_device(config: Config, weights: Weights, tensors: TensorDecoder) -> Result<Self> {
+    /// A decoder over a device's tensors, which were read from these weights. Nothing of them is
+    /// kept in host memory.
+    pub fn on_device(config: Config, weights: &Weights, tensors: TensorDecoder) -> Result<Self> {
         let sizes = (weights.types(), weights.step_bytes());
-        let embedding = weights.into_embedding()?;
-        Self::over(config, sizes, Box::new(DeviceBackend::new(embedding, tensors)))
+        Self::over(config, sizes, Box::new(DeviceBackend::new(tensors)))
     }
 
     fn over(
@@ -149,7 +150,7 @@ impl Decoder {
     }
 
     /// Runs a prompt with exact full attention and fills every cache in `caches` (all empty) with
-    /// its keys and values. Returns the normalised hidden states, `[tokens, hidden]`.
+    /// its keys and values.
     ///
     /// The prompt goes through one layer after the other, so full keys exist for one layer at a
     /// time: with pruned caches the process never holds the keys of a dense one.
@@ -158,7 +159,7 @@ impl Decoder {
         tokens: &[u32],
         caches: &mut [&mut SequenceCache],
         hooks: PrefillHooks<'_>,
-    ) -> Result<Vec<f32>> {
+    ) -> Result<PromptStates> {
         let config = &self.config;
         self.check_tokens(tokens)?;
         if tokens.is_empty() {

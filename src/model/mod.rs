@@ -21,6 +21,7 @@ pub mod rope;
 pub mod rope_scaling;
 mod rope_speeds;
 pub mod served;
+pub mod states;
 mod times;
 pub mod tokenizer;
 pub mod weight_types;

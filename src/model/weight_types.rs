@@ -42,6 +42,17 @@ impl WeightTypes {
         self.0.iter().map(|(_, bytes)| bytes).sum()
     }
 
+    /// The 16-bit type that is nearest to the types with fewer bits than f32: bf16 where there is
+    /// some, otherwise f16; `None` where everything is f32.
+    pub fn narrow(&self) -> Option<Dtype> {
+        let floats = |dtype| self.0.iter().any(|(kind, _)| *kind == WeightType::Float(dtype));
+        match (floats(Dtype::Bf16), floats(Dtype::F16) || self.is_quantised()) {
+            (true, _) => Some(Dtype::Bf16),
+            (_, true) => Some(Dtype::F16),
+            _ => None,
+        }
+    }
+
     /// Whether some of them are quantised.
     pub fn is_quantised(&self) -> bool {
         self.0.iter().any(|(kind, _)| matches!(kind, WeightType::Quantised(_)))

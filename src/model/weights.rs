@@ -159,15 +159,11 @@ impl Weights {
 
     /// The residual stream before the first layer, `[tokens, hidden]`.
     pub fn embed(&self, config: &Config, tokens: &[u32], x: &mut [f32]) {
-        embed(config, &self.embedding, tokens, x);
-    }
-
-    /// The embedding, copied to its own memory.
-    pub(in crate::model) fn into_embedding(self) -> Result<Matrix> {
-        let mut embedding = self.embedding;
-        drop((self.layers, self.head));
-        Matrix::place_together(&mut [&mut embedding])?;
-        Ok(embedding)
+        self.embedding.rows_of(tokens, x);
+        let factor = config.additions.embedding_factor;
+        if factor != 1.0 {
+            ops::scale(x, factor);
+        }
     }
 
     /// The types of all matrices, with the bytes of each.
@@ -210,15 +206,6 @@ impl Weights {
         let attention = |layer: &Layer| layer.qkv.weight.bytes() + layer.output.weight.bytes();
         let layers = self.layers.iter().map(|layer| attention(layer) + layer.feed.step_bytes());
         layers.sum::<usize>() + self.head().bytes()
-    }
-}
-
-/// The residual stream before the first layer, `[tokens, hidden]`, from the embedding's rows.
-pub(in crate::model) fn embed(config: &Config, embedding: &Matrix, tokens: &[u32], x: &mut [f32]) {
-    embedding.rows_of(tokens, x);
-    let factor = config.additions.embedding_factor;
-    if factor != 1.0 {
-        ops::scale(x, factor);
     }
 }
 

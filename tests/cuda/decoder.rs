@@ -61,7 +61,6 @@ pub fn decode(
     prompts: &[Vec<u32>],
     fed: &[Vec<u32>],
 ) -> (Vec<Vec<f32>>, Vec<SequenceCache>) {
-    let hidden = model.config().hidden;
     let mut logits = Vec::new();
     let mut caches = Vec::new();
     for prompt in prompts {
@@ -69,8 +68,9 @@ pub fn decode(
         let states =
             with_quiet_hooks(|hooks| model.decoder.prefill(prompt, &mut [&mut cache], hooks))
                 .unwrap();
-        assert_eq!(states.len(), prompt.len() * hidden);
-        logits.push(model.decoder.logits(&states[states.len() - hidden..]).unwrap());
+        assert_eq!(states.tokens(), prompt.len());
+        assert_eq!(states.rows(prompt.len() - 1..prompt.len()).unwrap(), states.last().unwrap());
+        logits.push(model.decoder.logits(&states.last().unwrap()).unwrap());
         caches.push(cache);
     }
     let mut buffers = StepBuffers::new(model.config(), prompts.len());
@@ -223,6 +223,75 @@ fn quantised_weights_stay_quantised_and_give_close_logits() {
         tried += 1;
     }
     assert!(tried >= 5 && quantised >= 5, "{tried} files, {quantised} of them quantised");
+}
+
+/// The tiny models' configs with heads that the kernels support: every kind of norm, bias, factor,
+/// gate and rotation goes through the kernels.
+#[test]
+fn cuda_sim_every_architecture_decodes_through_the_kernels() {
+    let (mut tried, mut refused) = (Vec::new(), 0);
+    for entry in std::fs::read_dir(vectors().join("tiny")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        // Lists of factors have the length of the heads.
+        if !path.join("config.json").exists() || name.contains("longrope") {
+            continue;
+        }
+        let text = std::fs::read_to_string(path.join("config.json")).unwrap();
+        let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for (key, number) in [
+            ("hidden_size", 192),
+            ("num_attention_heads", 3),
+            ("num_key_value_heads", if name.contains("phi3") { 3 } else { 1 }),
+            ("head_dim", 64),
+            ("num_hidden_layers", 2),
+        ] {
+            config[key] = number.into();
+        }
+        if let Some(kinds) = config.get_mut("layer_types").and_then(|kinds| kinds.as_array_mut()) {
+            kinds.truncate(2);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.json");
+        std::fs::write(&file, config.to_string()).unwrap();
+        let source = Source::random(file.to_str().unwrap(), None, 11)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let open = || Opened::open(&source).unwrap();
+        let plain = loaded(open(), Some(Dtype::F32), None);
+        let Ok(tensors) = open().load_on(Some(Dtype::F32), Some(on_simulator()), &mut |_| Ok(()))
+        else {
+            refused += 1;
+            continue;
+        };
+        let lengths = if tensors.config().max_context < 40 { [12, 5] } else { [30, 5] };
+        let spec =
+            CacheSpec::new(plain.config().mask_shape(), SMALL, Dtype::F16, third(&plain)).unwrap();
+        compare(&name, &plain, &tensors, spec, &lengths, 4, 2e-3);
+        tried.push(name);
+    }
+    println!("{} models through the kernels, {refused} refused: {tried:?}", tried.len());
+    for kind in ["gemma3", "granite", "olmo2", "phi3-partial", "qwen2", "qwen3", "smollm3"] {
+        assert!(tried.iter().any(|name| name == kind), "{kind} is not among {tried:?}");
+    }
+}
+
+/// Quantised weights are multiplied by candle, part by part; everything else is the kernels'. On the
+/// CPU candle's products round activations to 8 bits, so that a prompt's keys in 16 bits, which are
+/// the kernels', put some of them on the other side: two hundredths of the largest logit.
+#[test]
+fn cuda_sim_quantised_weights_decode_through_the_kernels() {
+    for name in ["llama-q4_k", "llama-q5_k", "llama-q6_k"] {
+        let path = vectors().join(format!("gguf/{name}.gguf"));
+        let mut gpu = Simulator::new("kscope", &[Schedule::Forward, Schedule::Random(2)]);
+        gpu.moves = true;
+        let gpu = Arc::new(gpu);
+        let here = loaded(open(&path), None, Some(on_cpu()));
+        let there = loaded(open(&path), None, Some(on_gpu(&gpu)));
+        assert_eq!(here.config().head_dim, 64);
+        let spec = CacheSpec::dense(here.config().mask_shape(), SMALL, Dtype::F16).unwrap();
+        compare(name, &here, &there, spec, &[20, 3], 4, 5e-2);
+        assert!(gpu.repeated() > 1, "{name}");
+    }
 }
 
 /// A model whose heads the kernels support: random weights with the shape of a config written here.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use kscope::attention::cuda::{DecodeKernel, Kernel};
+use kscope::element::Dtype;
 use kscope_testing::{nvcc, require, root};
 
 fn run(command: &mut Command) -> String {
@@ -58,6 +59,10 @@ fn usages(report: &str) -> BTreeMap<(String, String), Usage> {
 /// Most registers per thread, so that as many blocks fit on a multiprocessor as the launch geometry
 /// assumes. The loads of the queries are all under way at once, each in a register of its own.
 fn budget(kernel: Kernel) -> usize {
+    // Two blocks of 128 threads; more registers there are not.
+    if matches!(kernel, Kernel::Prefill(_)) {
+        return 255;
+    }
     let Kernel::Decode(DecodeKernel { head_dim, heads, coded, .. }) = kernel else { return 64 };
     match (head_dim, heads) {
         (64, 8) => 96,
@@ -107,14 +112,21 @@ fn cuda_fatbin_kernels_spill_nothing_and_use_tensor_cores() {
 
 /// Every kernel was compiled for both architectures, spills nothing and fits in the registers.
 fn uses_few_registers(kernels: &[Kernel], usages: &BTreeMap<(String, String), Usage>) {
-    println!("{:<22} {:<8} {:>9} {:>7} {:>7}", "kernel", "for", "registers", "spills", "stack");
+    println!(
+        "{:<22} {:<8} {:>9} {:>7} {:>7} {:>7}",
+        "kernel", "for", "registers", "spills", "stack", "shared"
+    );
+    let shared: BTreeMap<String, usize> =
+        kernels.iter().map(|kernel| (kernel.name(), kernel.shared_bytes())).collect();
     for ((architecture, kernel), usage) in usages {
         println!(
-            "{kernel:<22} {architecture:<8} {:>9} {:>7} {:>7}",
-            usage.registers, usage.spills, usage.stack
+            "{kernel:<22} {architecture:<8} {:>9} {:>7} {:>7} {:>7}",
+            usage.registers, usage.spills, usage.stack, shared[kernel]
         );
     }
     for kernel in kernels {
+        // The most that a block of sm_80 may have.
+        assert!(kernel.shared_bytes() <= 163 << 10, "{}", kernel.name());
         for architecture in ["sm_80", "sm_90a"] {
             let usage = usages.get(&(architecture.to_owned(), kernel.name()));
             let usage = usage
@@ -179,12 +191,29 @@ fn uses_tensor_cores(kernels: &[Kernel], functions: &BTreeMap<String, Vec<&str>>
                 "{} for {architecture} uses local memory",
                 kernel.name()
             );
+            let product = |dtype: Dtype| match dtype {
+                Dtype::Bf16 => "HMMA.16816.F32.BF16",
+                _ => "HMMA.16816.F32 ",
+            };
+            if let Kernel::Prefill(of) = kernel {
+                let (products, loads) = (count(product(of.dtype)), count("LDSM.16.M88.4"));
+                let transposed = count("LDSM.16.MT88.4");
+                let copies = count("LDGSTS.E.BYPASS.128");
+                println!(
+                    "{} {architecture}: {products} HMMA, {copies} LDGSTS of 16 bytes, {loads} + {transposed} LDSM",
+                    kernel.name()
+                );
+                // Scores and values of a tile: two products for each load of keys or values, twice
+                // as many where a warp has 32 tokens.
+                let steps = of.head_dim / 16;
+                let parts = of.tokens() / 64;
+                assert!(products >= parts * steps * of.keys() / 4, "{}", kernel.name());
+                assert!(loads >= steps * (parts + of.keys() / 16), "{}", kernel.name());
+                assert!(transposed >= steps * of.keys() / 16, "{}", kernel.name());
+                assert!(copies >= 4, "{} for {architecture}: asynchronous copies", kernel.name());
+            }
             if let Kernel::Decode(DecodeKernel { dtype, head_dim, heads, .. }) = kernel {
-                let product = if dtype.to_string() == "bf16" {
-                    "HMMA.16816.F32.BF16"
-                } else {
-                    "HMMA.16816.F32 "
-                };
+                let product = product(*dtype);
                 println!(
                     "{} {architecture}: {} HMMA, {} LDGSTS of 16 bytes, {} LDSM, {} MOVM",
                     kernel.name(),

@@ -6,6 +6,8 @@ mod decoder;
 mod driver;
 mod fatbin;
 mod program;
+mod prompts;
 mod sim;
 mod simulator;
 mod steps;
+mod whole_prompts;

@@ -37,15 +37,15 @@ fn over_the_driver(program: &Path, doing: Doing, log: &Path) -> Command {
     command
 }
 
-/// Decodes `tokens` tokens after about 510, with `batch` equal sequences. Of 60, a second slab
-/// begins half way through.
+/// Decodes `tokens` tokens after 515, with `batch` equal sequences. Of 60, a slab begins half way
+/// through. No step's likeliest two are so near that a prompt's attention in f16 swaps them.
 fn decode(
     program: &Path,
     (device, doing): (&str, Doing),
     (batch, tokens): (usize, usize),
     log: &Path,
 ) -> serde_json::Value {
-    let prompt = "The password of the harbour is 4821. The key of the tower is 9031. ".repeat(19);
+    let prompt = "One of the keys is 17. The other key is 90. ".repeat(27);
     let settings = "--mask masks/demo.safetensors --sink 4 --recent 16 --chunk 8 --json --raw";
     let output = over_the_driver(program, doing, log)
         .args(["run", "--device", device, "--prompt", &prompt])
@@ -106,8 +106,9 @@ fn one_graph_per_token(program: &Path, (batch, doing): (usize, Doing), log: &Pat
         calls.lines().filter(|call| *call != "event" && !call.starts_with("wait")).collect();
     assert!(!calls.iter().any(|call| call.starts_with("error")), "the driver refused something");
     assert!(
-        calls.iter().any(|call| call.starts_with("product tf32")),
-        "attention of the prompt takes tensor cores"
+        calls.iter().any(|call| call.starts_with("launch prefill_"))
+            && !calls.iter().any(|call| call.starts_with("product tf32")),
+        "attention of the prompt takes the kernel"
     );
     let graphs: Vec<usize> = (0..calls.len()).filter(|&at| calls[at] == "graph").collect();
     let tokens = there["tokens"].as_array().unwrap().len();
@@ -115,24 +116,30 @@ fn one_graph_per_token(program: &Path, (batch, doing): (usize, Doing), log: &Pat
     for pair in graphs.windows(2) {
         *kinds.entry(calls[pair[0]..pair[1]].to_vec()).or_default() += 1;
     }
-    // The calls of one token: the graph, logits and states out, then state, embedding and rotation
+    // The calls of one token: the graph, logits and states out, then states, and rotation with ids,
     // of the next token in. Nobody asks for queries.
     let (usual, count) = kinds.iter().max_by_key(|(_, count)| **count).unwrap();
     let names: Vec<&str> =
         usual.iter().map(|call| call.rsplit_once(' ').map_or(*call, |(name, _)| name)).collect();
-    assert_eq!(
-        names,
-        ["graph", "copy out", "copy out", "copy in", "copy in", "copy in", "copy in"],
-        "calls per token"
-    );
+    assert_eq!(names, ["graph", "copy out", "copy out", "copy in", "copy in"], "calls per token");
     let bytes = |way: &str| -> Vec<usize> {
         usual.iter().filter_map(|call| call.strip_prefix(way)?.trim().parse().ok()).collect()
     };
     let (out, into) = (bytes("copy out"), bytes("copy in"));
     assert_eq!(out[1], batch * size_of::<SequenceState>(), "after the logits, the states");
-    assert!(into.iter().sum::<usize>() <= (batch * 8) << 10, "{into:?} bytes in");
+    assert!(into.iter().sum::<usize>() <= batch << 10, "{into:?} bytes in");
     let captures = calls.iter().filter(|call| **call == "capture").count();
     let nodes = calls.iter().find_map(|call| call.strip_prefix("captured ")).unwrap();
+    // What a captured step consists of.
+    let start = calls.iter().position(|call| *call == "capture").unwrap() + 1;
+    let end = calls.iter().position(|call| call.starts_with("captured ")).unwrap();
+    let captured = &calls[start..end];
+    let of_kind = |start: &str| captured.iter().filter(|call| call.starts_with(start)).count();
+    let layers = of_kind("launch append_");
+    assert!(layers > 1 && of_kind("launch decode_") == layers, "{captured:?}");
+    assert_eq!((of_kind("node"), of_kind("fill"), of_kind("copy")), (0, 0, 0), "memory in a graph");
+    assert_eq!(of_kind("product own"), 4 * layers + 1);
+    assert_eq!(captured.len(), 10 * layers + 2, "{captured:?}");
     println!(
         "{batch} sequences {doing:?}: {tokens} tokens, {} graphs launched, {captures} captured of {nodes}; per token {out:?} bytes out, {into:?} in",
         graphs.len()
@@ -146,7 +153,7 @@ fn one_graph_per_token(program: &Path, (batch, doing): (usize, Doing), log: &Pat
 }
 
 #[test]
-fn decode_kernels_get_the_shared_memory_of_their_blocks() {
+fn attention_kernels_get_the_shared_memory_of_their_blocks() {
     let Some(program) = program() else { return };
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("calls");
@@ -157,7 +164,8 @@ fn decode_kernels_get_the_shared_memory_of_their_blocks() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && text.contains("passed, 0 failed"), "{text}");
     let calls = std::fs::read_to_string(log).unwrap();
-    for kernel in Kernel::all().filter(|kernel| matches!(kernel, Kernel::Decode(_))) {
+    let is_attention = |kernel: &Kernel| matches!(kernel, Kernel::Decode(_) | Kernel::Prefill(_));
+    for kernel in Kernel::all().filter(is_attention) {
         // The preferred share of shared memory, in percent.
         let carveout = format!("attribute {} 9 100", kernel.name());
         assert!(calls.lines().any(|call| call == carveout), "{carveout}");
@@ -178,7 +186,7 @@ fn the_self_test_passes_on_a_driver_that_does_everything_late() {
             + &String::from_utf8_lossy(&output.stderr);
         (output.status.code(), text)
     };
-    for (filter, cases) in [("the demo model", 2), ("Remask", 2), ("Retune", 4)] {
+    for (filter, cases) in [("the demo model", 2), ("Remask", 4), ("Retune", 8)] {
         let (code, text) = self_test(filter);
         assert!(
             code == Some(0) && text.contains(&format!("{cases} passed, 0 failed")),

@@ -6,7 +6,10 @@
 use std::process::Command;
 
 use kscope::attention::cuda::{DecodeKernel, HEAD_DIMS, Kernel, MOST_GROUP};
-use kscope::bench::verify::{Bits, Case, Story, cases, compare_kernels as run};
+use kscope::bench::verify::{
+    Bits, BranchCase, Case, Norm, Part, Story, branch_cases, cases, compare_branches,
+    compare_kernels as run,
+};
 use kscope::element::Dtype;
 use kscope::mask::Window;
 use kscope_sim::Schedule;
@@ -14,12 +17,13 @@ use proptest::prelude::*;
 
 use crate::simulator::Simulator;
 
-const SCHEDULES: [Schedule; 5] = [
+pub const SCHEDULES: [Schedule; 6] = [
     Schedule::Forward,
     Schedule::Backward,
     Schedule::Random(1),
     Schedule::Random(2),
     Schedule::Random(3),
+    Schedule::Ahead,
 ];
 
 /// Runs cases, alternating the schedules between launches, and prints how many there were and their
@@ -63,6 +67,32 @@ fn cuda_sim_bf16_matches_the_oracle() {
 #[test]
 fn cuda_sim_f16_matches_the_oracle() {
     run_all("f16", &of(Dtype::F16));
+}
+
+/// Norms, gates, the embedding, and rotation with the append, of every type and alignment.
+#[test]
+fn cuda_sim_the_rest_of_a_step_matches_plain_loops() {
+    let cases = branch_cases();
+    let (mut compared, mut worst) = (0, [0.0f64; 3]);
+    for case in &cases {
+        let device = Simulator::new("kscope", &SCHEDULES);
+        let outcome = compare_branches(&device, case).unwrap_or_else(|error| panic!("{error}"));
+        compared += outcome.compared;
+        worst[case.to as usize] = worst[case.to as usize].max(outcome.error);
+    }
+    println!(
+        "{} cases, {compared} numbers compared; largest error f32 {:.1e}, f16 {:.1e}, bf16 {:.1e}",
+        cases.len(),
+        worst[0],
+        worst[1],
+        worst[2]
+    );
+    for head_dim in HEAD_DIMS {
+        for norm in [Norm::None, Norm::Head, Norm::Whole] {
+            let is = |case: &&BranchCase| matches!(case.part, Part::Append { norm: of, .. } if of == norm && case.width == head_dim);
+            assert!(cases.iter().any(|case| is(&case)), "{head_dim} {norm:?}");
+        }
+    }
 }
 
 #[test]
@@ -185,12 +215,25 @@ fn cuda_sim_planted_defects_are_caught() {
     for case in &base {
         run(&Simulator::new("kscope", &SCHEDULES), case).unwrap();
     }
-    assert!(kscope_sim::DEFECTS.len() >= 33);
+    // The kernels beside attention are compiled whole in every copy, but for one head size.
+    let beside: Vec<BranchCase> = branch_cases()
+        .into_iter()
+        .filter(|case| !matches!(case.part, Part::Append { .. }) || case.width == 64)
+        .collect();
+    assert!(kscope_sim::DEFECTS.len() >= 44);
     for defect in kscope_sim::DEFECTS {
         let mut seen =
             SCHEDULES.iter().flat_map(|&schedule| base.iter().map(move |case| (schedule, case)));
-        let found =
-            seen.find_map(|(schedule, case)| run(&Simulator::new(defect, &[schedule]), case).err());
+        let found = seen
+            .find_map(|(schedule, case)| run(&Simulator::new(defect, &[schedule]), case).err())
+            .or_else(|| {
+                let mut seen = SCHEDULES
+                    .iter()
+                    .flat_map(|&schedule| beside.iter().map(move |case| (schedule, case)));
+                seen.find_map(|(schedule, case)| {
+                    compare_branches(&Simulator::new(defect, &[schedule]), case).err()
+                })
+            });
         let error = found.unwrap_or_else(|| panic!("the defect {defect} is not seen"));
         println!("{defect}: {error}");
         let named = match *defect {
@@ -216,6 +259,9 @@ fn cuda_sim_under_sanitizers() {
             "--nocapture",
             "sim::cuda_sim_bf16_matches_the_oracle",
             "sim::cuda_sim_f16_matches_the_oracle",
+            "sim::cuda_sim_the_rest_of_a_step_matches_plain_loops",
+            "prompts::cuda_sim_prompts_in_bf16_match_the_oracle",
+            "prompts::cuda_sim_prompts_in_f16_match_the_oracle",
         ])
         .env(kscope_sim::LIBRARY, kscope_sim::SANITIZED)
         .env("LD_PRELOAD", kscope_sim::SANITIZER_RUNTIME)
@@ -226,6 +272,6 @@ fn cuda_sim_under_sanitizers() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
-    assert!(text.contains("2 passed"), "the sanitized run ran no test:\n{text}");
+    assert!(text.contains("5 passed"), "the sanitized run ran no test:\n{text}");
     println!("{text}");
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use kscope::attention::cuda::params::{AppendParams, CombineParams, DecodeParams};
-use kscope::attention::cuda::{Device, FreeMemory, Launch, Params};
+use kscope::attention::cuda::params::Numbers;
+use kscope::attention::cuda::{Device, FreeMemory, Kernel, Launch, MatrixProduct, Params};
+use kscope::element::Dtype;
 use kscope::{Error, Result};
 use kscope_sim::Schedule;
 
@@ -19,19 +20,33 @@ pub struct Simulator {
     pub withheld: usize,
     /// Bytes of its memory, where it is limited.
     pub size: Option<u64>,
-    /// Whether it leaves out the first launch of every step that it repeats.
+    /// Whether it appends nothing in the steps that it repeats.
     pub forgets: bool,
+    /// Whether operands may be elsewhere in a step that is repeated: candle's quantised products take
+    /// memory on a CPU.
+    pub moves: bool,
     places: Arc<Places>,
     launches: AtomicUsize,
-    /// Launches while a step is recorded or replayed.
+    /// Operations while a step is recorded or replayed.
     noted: Mutex<Option<Noting>>,
+    /// Operations of the last step that was recorded.
+    recorded: Mutex<Vec<Operation>>,
+    /// Bytes written and bytes read by the host, and how often.
+    bus: Mutex<[Traffic; 2]>,
     repeated: AtomicUsize,
 }
 
-/// A recording of launches, and the position of a replay in it.
+/// An operation that a GPU does by itself.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Operation {
+    Launch(Launch),
+    Product(MatrixProduct),
+}
+
+/// A recording of operations, and the position of a replay in it.
 enum Noting {
-    Recording(Vec<Launch>),
-    Repeating(Vec<Launch>, usize),
+    Recording(Vec<Operation>),
+    Repeating(Vec<Operation>, usize),
 }
 
 impl Simulator {
@@ -43,9 +58,12 @@ impl Simulator {
             withheld: 0,
             size: None,
             forgets: false,
+            moves: false,
             places: Arc::default(),
             launches: AtomicUsize::new(0),
             noted: Mutex::default(),
+            recorded: Mutex::default(),
+            bus: Mutex::default(),
             repeated: AtomicUsize::new(0),
         }
     }
@@ -55,10 +73,56 @@ impl Simulator {
         self.repeated.load(Ordering::Relaxed)
     }
 
+    /// Operations of the last step that was recorded.
+    pub fn recorded(&self) -> Vec<Operation> {
+        self.recorded.lock().unwrap().clone()
+    }
+
+    /// What the host wrote and what it read since it last asked.
+    pub fn take_traffic(&self) -> [Traffic; 2] {
+        std::mem::take(&mut *self.bus.lock().unwrap())
+    }
+
+    fn moved(&self, way: usize, bytes: usize) {
+        let traffic = &mut self.bus.lock().unwrap()[way];
+        traffic.copies += 1;
+        traffic.bytes += bytes;
+    }
+
+    /// Notes an operation; whether it is to be done now.
+    fn does(&self, operation: Operation) -> bool {
+        match &mut *self.noted.lock().unwrap() {
+            Some(Noting::Recording(operations)) => {
+                operations.push(operation);
+                false
+            }
+            Some(Noting::Repeating(operations, at)) => {
+                let is_same = match (self.moves, operations[*at], operation) {
+                    (true, Operation::Launch(recorded), Operation::Launch(launch)) => {
+                        (recorded.kernel, recorded.grid) == (launch.kernel, launch.grid)
+                    }
+                    (_, recorded, operation) => recorded == operation,
+                };
+                assert!(is_same, "{operation:?} where {:?} was recorded", operations[*at]);
+                *at += 1;
+                let is_append = matches!(operation, Operation::Launch(launch) if matches!(launch.kernel, Kernel::Append(_)));
+                !(self.forgets && is_append)
+            }
+            None => true,
+        }
+    }
+
     /// Number of launches so far.
     pub fn launches(&self) -> usize {
         self.launches.load(Ordering::Relaxed)
     }
+}
+
+/// Copies between the host and the device.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    pub copies: usize,
+    pub bytes: usize,
 }
 
 /// Live memory, and what was freed.
@@ -110,7 +174,7 @@ impl Drop for Memory {
 
 impl Device for Simulator {
     type Memory = Memory;
-    type Recording = Vec<Launch>;
+    type Recording = Vec<Operation>;
 
     fn allocate(&self, bytes: usize) -> Result<Memory> {
         assert!(bytes > 0, "an allocation of no bytes");
@@ -139,6 +203,7 @@ impl Device for Simulator {
             "a write past the end of an allocation"
         );
         assert!(self.noted.lock().unwrap().is_none(), "a write cannot be recorded");
+        self.moved(0, bytes.len());
         // SAFETY: inside the allocation.
         unsafe { memory.start.add(offset).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
         Ok(())
@@ -146,6 +211,7 @@ impl Device for Simulator {
 
     fn write_at(&self, address: u64, bytes: &[u8]) -> Result<()> {
         assert!(self.noted.lock().unwrap().is_none(), "a write cannot be recorded");
+        self.moved(0, bytes.len());
         // SAFETY: the memory is alive and large enough, as the trait requires.
         unsafe { (address as *mut u8).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
         Ok(())
@@ -157,6 +223,7 @@ impl Device for Simulator {
             "a read past the end of an allocation"
         );
         assert!(self.noted.lock().unwrap().is_none(), "a read cannot be recorded");
+        self.moved(1, bytes.len());
         // SAFETY: inside the allocation.
         unsafe { memory.start.add(offset).copy_to_nonoverlapping(bytes.as_mut_ptr(), bytes.len()) };
         Ok(())
@@ -164,6 +231,7 @@ impl Device for Simulator {
 
     fn read_at(&self, address: u64, bytes: &mut [u8]) -> Result<()> {
         assert!(self.noted.lock().unwrap().is_none(), "a read cannot be recorded");
+        self.moved(1, bytes.len());
         // SAFETY: the memory is alive and large enough, as the trait requires.
         unsafe { (address as *const u8).copy_to_nonoverlapping(bytes.as_mut_ptr(), bytes.len()) };
         Ok(())
@@ -183,28 +251,14 @@ impl Device for Simulator {
     }
 
     fn launch(&self, launch: &Launch) -> Result<()> {
-        match &mut *self.noted.lock().unwrap() {
-            Some(Noting::Recording(launches)) => {
-                launches.push(*launch);
-                return Ok(());
-            }
-            Some(Noting::Repeating(launches, at)) => {
-                assert_eq!(
-                    steady(&launches[*at]),
-                    steady(launch),
-                    "launch {at} of a step is another one than was recorded"
-                );
-                *at += 1;
-                if self.forgets && *at == 1 {
-                    return Ok(());
-                }
-            }
-            None => {}
+        if !self.does(Operation::Launch(*launch)) {
+            return Ok(());
         }
         let schedule =
             self.schedules[self.launches.fetch_add(1, Ordering::Relaxed) % self.schedules.len()];
         assert!(launch.grid.iter().all(|&blocks| blocks > 0), "an empty grid: {launch:?}");
-        let buffers = self.places.buffers.lock().unwrap();
+        let mut buffers = self.places.buffers.lock().unwrap().clone();
+        buffers.extend(operands(launch));
         let run = kscope_sim::Launch {
             variant: self.variant,
             kernel: &launch.kernel.name(),
@@ -219,24 +273,54 @@ impl Device for Simulator {
         unsafe { kscope_sim::run(&run) }.map_err(Error::run)
     }
 
-    /// Launches are recorded, not run.
-    fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Vec<Launch>>> {
-        *self.noted.lock().unwrap() = Some(Noting::Recording(Vec::new()));
-        let done = work();
-        let Some(Noting::Recording(launches)) = self.noted.lock().unwrap().take() else {
-            panic!("recording")
-        };
-        done.map(|()| Some(launches))
+    /// Every product is summed in f32, as cuBLAS does.
+    fn multiply(&self, product: &MatrixProduct) -> Result<()> {
+        if !self.does(Operation::Product(*product)) {
+            return Ok(());
+        }
+        let MatrixProduct { weight, x, y, rows, inputs, outputs } = *product;
+        let given: Vec<Vec<f32>> = (0..rows).map(|row| numbers(&x, row, inputs)).collect();
+        for output in 0..outputs {
+            let weights = numbers(&weight, output, inputs);
+            for (row, given) in given.iter().enumerate() {
+                let sum = given.iter().zip(&weights).map(|(x, w)| x * w).sum::<f32>();
+                let at = (row * y.stride as usize + output) * y.dtype().bytes();
+                let to = (y.address as usize + at) as *mut u8;
+                let bytes = match y.dtype() {
+                    Dtype::F32 => sum.to_ne_bytes().to_vec(),
+                    of => of.round_bits(&[sum])[0].to_ne_bytes().to_vec(),
+                };
+                // SAFETY: the memory is alive and large enough, as the trait requires.
+                unsafe { to.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+            }
+        }
+        Ok(())
     }
 
-    /// Runs the work again, and checks that it makes the recorded launches.
-    fn repeat(&self, recording: &Vec<Launch>, work: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+    /// Operations are recorded, not done.
+    fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Vec<Operation>>> {
+        *self.noted.lock().unwrap() = Some(Noting::Recording(Vec::new()));
+        let done = work();
+        let Some(Noting::Recording(operations)) = self.noted.lock().unwrap().take() else {
+            panic!("recording")
+        };
+        self.recorded.lock().unwrap().clone_from(&operations);
+        done.map(|()| Some(operations))
+    }
+
+    /// Does the work again, and checks that it asks for the recorded operations over the same
+    /// memory.
+    fn repeat(
+        &self,
+        recording: &Vec<Operation>,
+        work: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
         *self.noted.lock().unwrap() = Some(Noting::Repeating(recording.clone(), 0));
         let done = work();
-        let Some(Noting::Repeating(launches, at)) = self.noted.lock().unwrap().take() else {
+        let Some(Noting::Repeating(operations, at)) = self.noted.lock().unwrap().take() else {
             panic!("repeating")
         };
-        assert_eq!(at, launches.len(), "a step asks for fewer launches than were recorded");
+        assert_eq!(at, operations.len(), "a step asks for fewer operations than were recorded");
         self.repeated.fetch_add(1, Ordering::Relaxed);
         done
     }
@@ -246,14 +330,27 @@ impl Device for Simulator {
     }
 }
 
-/// A launch without the addresses of tensors that live only for one step. In a recorded step on a
-/// GPU these addresses stay the same too.
-fn steady(launch: &Launch) -> Launch {
-    let params = match launch.params {
-        Params::Decode(params) => Params::Decode(DecodeParams { q: 0, ..params }),
-        Params::Combine(params) => Params::Combine(CombineParams { out: 0, ..params }),
-        Params::Append(params) => Params::Append(AppendParams { k: 0, v: 0, ..params }),
-        other => other,
+/// Where a prompt's queries, keys and values are: a model's are candle's tensors, not [`Memory`].
+fn operands(launch: &Launch) -> Vec<[u64; 2]> {
+    let (Kernel::Prefill(kernel), Params::Prefill(of)) = (launch.kernel, launch.params) else {
+        return Vec::new();
     };
-    Launch { params, ..*launch }
+    let bytes = |tokens: u32, heads: u32| {
+        u64::from(tokens) * u64::from(heads) * (kernel.head_dim * kernel.dtype.bytes()) as u64
+    };
+    let keys = bytes(of.first + of.queries, of.kv_heads);
+    vec![[of.q, bytes(of.queries, of.kv_heads * of.group)], [of.k, keys], [of.v, keys]]
+}
+
+/// A row of numbers in memory.
+fn numbers(rows: &Numbers, row: usize, width: usize) -> Vec<f32> {
+    let dtype = rows.dtype();
+    let start = rows.address as usize + row * rows.stride as usize * dtype.bytes();
+    // SAFETY: the memory is alive and large enough, as `Device` requires.
+    unsafe {
+        match dtype {
+            Dtype::F32 => std::slice::from_raw_parts(start as *const f32, width).to_vec(),
+            _ => dtype.widen_bits(std::slice::from_raw_parts(start as *const u16, width)),
+        }
+    }
 }

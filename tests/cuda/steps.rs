@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use kscope::attention::cuda::params::SequenceState;
 use kscope::bench::verify::{compare_models, compare_recording};
 use kscope::cache::{CacheSpec, SequenceCache};
 use kscope::element::Dtype;
 use kscope::mask::{ChannelMask, Window};
-use kscope::model::decoder::with_quiet_hooks;
+use kscope::model::decoder::{StepBuffers, with_quiet_hooks};
 use kscope::model::load::{Opened, Source};
 use kscope_sim::Schedule;
 use kscope_testing::models::SMALL;
@@ -15,7 +16,7 @@ use kscope_testing::models::SMALL;
 use crate::decoder::{
     compare, decode, loaded, on_gpu, on_simulator, prompts, random, simulator, third,
 };
-use crate::simulator::Simulator;
+use crate::simulator::{Operation, Simulator, Traffic};
 
 /// Everything that differs between steps is in memory that does not move, so the launches stay the
 /// same, also where a slab is full and the work is divided anew.
@@ -48,6 +49,49 @@ fn cuda_sim_a_step_is_recorded_once_and_repeated() {
     drop(shared);
     compare("alone again", &plain, &tensors, spec(), &[41], 6, 2e-3);
     assert!((5..=6).contains(&(gpu.repeated() - before)), "repeated again");
+}
+
+/// What a token costs besides arithmetic: operations that a GPU starts one by one, and bytes between
+/// it and the host. Memory is the same in every step: a repeated step asks for the recorded
+/// operations over the recorded addresses, which the simulator compares.
+#[test]
+fn cuda_sim_a_token_takes_ten_operations_a_layer_and_little_of_the_bus() {
+    let (head_dim, vocab) = (64, 300);
+    for batch in [1, 3] {
+        let gpu = simulator();
+        let model = random(head_dim, 4, 2, Some(on_gpu(&gpu)));
+        let shape = model.config().mask_shape();
+        let spec = Arc::new(CacheSpec::new(shape, SMALL, Dtype::F16, third(&model)).unwrap());
+        let steps = |from: usize, count: usize| -> Vec<Vec<u32>> {
+            (from..from + count).map(|step| vec![step as u32 % 300; batch]).collect()
+        };
+        let lengths = vec![60; batch];
+        let (_, mut caches) = decode(&model, &spec, &prompts(&model, &lengths), &steps(0, 4));
+        assert_eq!(gpu.repeated(), 3);
+        let operations = gpu.recorded();
+        let products = operations.iter().filter(|of| matches!(of, Operation::Product(_))).count();
+        let layers = shape.layers;
+        println!(
+            "batch {batch}: {} operations for {layers} layers, {products} of them products",
+            operations.len()
+        );
+        // Four products, rotation with the append, attention and its merge, the gate, and what lies
+        // between two branches, twice. Beside the layers the embedding and the logits.
+        assert_eq!((operations.len(), products), (10 * layers + 2, 4 * layers + 1));
+
+        let mut buffers = StepBuffers::new(model.config(), batch);
+        gpu.take_traffic();
+        for tokens in steps(4, 3) {
+            let mut all: Vec<&mut SequenceCache> = caches.iter_mut().collect();
+            model.decoder.step(&tokens, &mut all, &mut buffers, &mut |_, _, _| ()).unwrap();
+            let [into, out] = gpu.take_traffic();
+            // In: states, then angles and token ids together. Out: logits, then states.
+            let states = batch * size_of::<SequenceState>();
+            assert_eq!(into, Traffic { copies: 2, bytes: states + batch * (head_dim * 4 + 4) });
+            assert_eq!(out, Traffic { copies: 2, bytes: states + batch * vocab * 4 });
+            assert!(into.bytes / batch < 8 << 10 && states / batch < 8 << 10);
+        }
+    }
 }
 
 /// What `kscope selftest` does with the demo on a GPU, and that it can fail.

@@ -19,12 +19,13 @@ cd "$work" || exit 1
 
 if [ "$sizes" = small ]; then
     batches=2 wide=256 depths=256,320 model=(--model demo) counts=() whole=(2 64) single=64 steps=3
-    sweep_waves="2 4" sweep_bytes="16384" filter="f16 d 64 group 3 x" longest=300
+    sweep_waves="2 4" sweep_bytes="16384" filter="f16 d 64 group 3 x" longest=300 prompts="40 300"
 else
     batches=64 wide=32768 depths=8192,16384,32768,65536,131072 counts=(--counts llama)
     model=(--random-weights llama-3.1-8b --dtype bf16)
     whole=(52 4096) single=8192,32768 steps=32
     sweep_waves="1 2 4 8" sweep_bytes="16384 32768 65536 131072" filter="f16 d 128" longest=420
+    prompts="2048 8192 32768"
 fi
 
 # Runs a step: its name, then the command. Output, errors, status and seconds go to files.
@@ -66,6 +67,12 @@ decode decode_single 1 "$single"
 decode decode_batch "${whole[0]}" "${whole[1]}"
 for without in logits attention logits,attention; do
     KSCOPE_CUDA_WITHOUT=$without decode "decode_batch_without_${without/,/_}" "${whole[0]}" "${whole[1]}"
+done
+
+# A prompt alone: `ttft_ms` is the time to its first token.
+for tokens in $prompts; do
+    ids=$(python3 -c "import sys; print(','.join(str(3 + at % 200) for at in range(int(sys.argv[1]))))" "$tokens")
+    step "prompt_$tokens" "$program" run --device cuda "${model[@]}" --token-ids "$ids" --max-new 1 --kv-dtype bf16 --json
 done
 
 # 4. Which settings are best? One sequence and many.

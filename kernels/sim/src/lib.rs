@@ -14,12 +14,14 @@ pub enum Schedule {
     Backward,
     /// Another order in every round, from this seed.
     Random(u64),
+    /// One warp as far as it can go, then the next one.
+    Ahead,
 }
 
 /// One kernel launch.
 #[derive(Debug)]
 pub struct Launch<'a> {
-    /// `kscope`, or one of [`DEFECTS`].
+    /// `kscope`, or one of [`DEFECTS`] or [`PREFILL_DEFECTS`].
     pub variant: &'a str,
     /// The entry point's name.
     pub kernel: &'a str,
@@ -39,6 +41,9 @@ pub struct Launch<'a> {
 
 /// Names of the variants that have one defect each.
 pub const DEFECTS: &[&str] = include!(concat!(env!("OUT_DIR"), "/defects.rs"));
+
+/// As [`DEFECTS`], of the attention of prompts.
+pub const PREFILL_DEFECTS: &[&str] = include!(concat!(env!("OUT_DIR"), "/prefill_defects.rs"));
 
 /// The shared library with the kernels under sanitizers. A process uses it instead of the plain
 /// ones when [`LIBRARY`] names it and [`SANITIZER_RUNTIME`] is preloaded.
@@ -120,6 +125,7 @@ pub unsafe fn run(launch: &Launch<'_>) -> Result<(), String> {
         Schedule::Forward => (0, 0),
         Schedule::Backward => (1, 0),
         Schedule::Random(seed) => (2, seed),
+        Schedule::Ahead => (3, 0),
     };
     let variant = CString::new(launch.variant).expect("a name without zeros");
     let kernel = CString::new(launch.kernel).expect("a name without zeros");

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::device::Device;
 use super::launch::KernelShape;
 use super::layout::{DeviceMask, SLAB};
-use super::params::{SequenceState, WorkItem};
+use super::params::{AppendParams, Numbers, SequenceState, WorkItem};
 use super::plan::{Balance, Share, WorkPlan, plan};
 use super::sequence::DeviceSequence;
 use crate::{Error, Result};
@@ -190,17 +190,14 @@ impl<D: Device> Batch<D> {
             .reserve(device, self.most_items * self.geometry.partial_len() * size_of::<f32>())
     }
 
-    /// Stores the new tokens' keys (after RoPE) and values of one layer, at addresses of
-    /// `[sequences, kv_heads, head_dim]`, and moves chunks.
-    pub fn append(&self, device: &D, layer: usize, k: u64, v: u64) -> Result<()> {
+    /// Rotates the new tokens' queries and keys, stores keys and values of one layer, and moves
+    /// chunks. `token` says where queries, keys and values are and where the queries go.
+    pub fn append(&self, device: &D, layer: usize, token: AppendParams) -> Result<()> {
         if self.states.is_empty() {
             return Ok(());
         }
-        device.launch(&self.geometry.append(
-            layer,
-            self.states.len(),
-            [k, v, self.state_memory.address],
-        ))
+        let sequences = (self.states.len(), self.state_memory.address);
+        device.launch(&self.geometry.append(layer, sequences, token))
     }
 
     /// Whether a key or value of the new tokens was no finite number in the cache's type, in a layer
@@ -215,9 +212,9 @@ impl<D: Device> Batch<D> {
         Ok(states.iter().any(|state| state.misfits != 0))
     }
 
-    /// Attention of the new tokens in one layer: `q` (after RoPE) and `out` are addresses of
-    /// `[sequences, heads, head_dim]`.
-    pub fn attend(&self, device: &D, layer: usize, q: u64, out: u64) -> Result<()> {
+    /// Attention of the new tokens in one layer: `q` (after RoPE) is the address of `[sequences,
+    /// heads, head_dim]` in the cache's type; `out` has that shape in any type.
+    pub fn attend(&self, device: &D, layer: usize, q: u64, out: Numbers) -> Result<()> {
         if self.states.is_empty() {
             return Ok(());
         }
@@ -230,6 +227,6 @@ impl<D: Device> Batch<D> {
         let blocks = self.geometry.blocks(device.multiprocessors()).min(self.most_items);
         let places = [q, states, items, count, partials];
         device.launch(&self.geometry.decode(layer, (blocks, self.coded), places))?;
-        device.launch(&self.geometry.combine(self.states.len(), [partials, ranges, out]))
+        device.launch(&self.geometry.combine(self.states.len(), [partials, ranges], out))
     }
 }

@@ -1,6 +1,7 @@
 //! The operations that a GPU offers: memory, copies and launches, all in one order.
 
 use crate::attention::cuda::launch::Launch;
+use crate::attention::cuda::params::Numbers;
 use crate::{Error, Result, numbers};
 
 /// Memory of a device, in bytes.
@@ -30,6 +31,23 @@ impl FreeMemory {
 /// [`FreeMemory::check`] before memory of the device is taken.
 pub(super) fn check_memory<D: Device>(device: &D, what: &str, bytes: usize) -> Result<()> {
     device.free_memory()?.map_or(Ok(()), |memory| memory.check(what, bytes as u64))
+}
+
+/// A matrix product: `y = x W^T`, summed in f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MatrixProduct {
+    /// W, `[outputs, inputs]`.
+    pub weight: Numbers,
+    /// `[rows, inputs]`, in the type of the weights.
+    pub x: Numbers,
+    /// `[rows, outputs]`, in the type of the weights or f32.
+    pub y: Numbers,
+    /// Rows of x and y.
+    pub rows: usize,
+    /// Columns of x and W.
+    pub inputs: usize,
+    /// Columns of y.
+    pub outputs: usize,
 }
 
 /// A device. Its operations take effect in the order of the calls; only [`Self::read`] waits for
@@ -69,6 +87,9 @@ pub trait Device {
 
     /// Runs a kernel. Every address in its parameters must be of live memory.
     fn launch(&self, launch: &Launch) -> Result<()>;
+
+    /// Multiplies matrices. Every address must be of live memory.
+    fn multiply(&self, product: &MatrixProduct) -> Result<()>;
 
     /// Records the operations of `work` instead of doing them, so that [`Self::repeat`] can submit
     /// them all at once; `None` where this device cannot record. `work` must free everything that

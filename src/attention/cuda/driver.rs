@@ -18,7 +18,8 @@ use cudarc::driver::{
 };
 use cudarc::nvrtc::Ptx;
 
-use super::device::{Device, FreeMemory};
+use super::blas::Blas;
+use super::device::{Device, FreeMemory, MatrixProduct};
 use super::launch::{Kernel, Launch};
 use crate::{Error, Result, input_file};
 
@@ -56,6 +57,7 @@ const LANDING_BYTES: usize = 64 << 10;
 /// A GPU with its kernels loaded.
 pub struct Gpu {
     stream: Arc<CudaStream>,
+    blas: Blas,
     functions: HashMap<Kernel, CudaFunction>,
     multiprocessors: usize,
     stages: Mutex<(Vec<Stage>, usize)>,
@@ -113,7 +115,7 @@ impl Gpu {
             if shared > 48 << 10 {
                 set(MAX_SHARED, shared as i32)?;
             }
-            if matches!(kernel, Kernel::Decode(_)) {
+            if matches!(kernel, Kernel::Decode(_) | Kernel::Prefill(_)) {
                 // The blocks that are to run at once need nearly all of a multiprocessor's memory,
                 // in percent; left alone, the driver may give much of it to the cache.
                 set(CARVEOUT, 100)?;
@@ -133,6 +135,7 @@ impl Gpu {
             stages.push(Stage { memory, copied });
         }
         Ok(Self {
+            blas: Blas::new(&stream)?,
             stream,
             functions,
             multiprocessors: multiprocessors as usize,
@@ -298,8 +301,12 @@ impl Device for Gpu {
         // The driver copies to pageable memory in small pieces, each through memory of its own.
         let mut landing = self.landing.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if landing.as_ref().is_none_or(|landing| landing.len() < bytes.len()) {
-            // Freed first, so that there is never more than one.
-            *landing = None;
+            // Freed first, so that there is never more than one; and only when nothing is queued. The
+            // read waits for all that is queued anyway.
+            if landing.is_some() {
+                self.synchronize()?;
+                *landing = None;
+            }
             let context = self.stream.context();
             // Not write-combined: the host reads it. SAFETY: every byte is written before it is
             // read.
@@ -343,6 +350,11 @@ impl Device for Gpu {
             )
         };
         launched.map_err(|cause| failed(&format!("launching {}", kernel.name()), cause))
+    }
+
+    fn multiply(&self, product: &MatrixProduct) -> Result<()> {
+        self.bind()?;
+        self.blas.multiply(product)
     }
 
     fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Graph>> {

@@ -2,7 +2,11 @@
 
 use half::{bf16, f16};
 
-use super::params::{ActivityParams, AppendParams, CombineParams, DecodeParams, RebuildParams};
+use super::params::{
+    ActivityParams, AppendParams, BranchParams, CombineParams, DecodeParams, GateParams, Numbers,
+    PrefillParams, RebuildParams,
+};
+use super::prompt::PrefillKernel;
 use crate::attention::AttentionScale;
 use crate::element::Dtype;
 use crate::mask::Shape;
@@ -22,6 +26,12 @@ const REBUILD_TOKENS: usize = 32;
 const CODED_TOKENS: usize = 64;
 /// Threads of the kernels that only copy.
 const STORE_THREADS: u32 = 128;
+/// Threads of the kernel between two branches; its shared memory holds two numbers per warp.
+const BRANCH_THREADS: u32 = 512;
+/// Threads of the kernel of gates.
+const GATE_THREADS: u32 = 128;
+/// Numbers that one of them takes at once.
+const GATE_NUMBERS: usize = 8;
 /// Threads of the kernels of live importance; at least the largest head.
 const ACTIVITY_THREADS: u32 = 256;
 
@@ -40,9 +50,15 @@ pub enum Kernel {
     /// Attention of one work item.
     Decode(DecodeKernel),
     /// Merge of a query head's items.
-    Combine(Dtype, usize),
-    /// The new token into the window, a chunk into the middle.
-    Append,
+    Combine(usize),
+    /// Attention of a part of a prompt.
+    Prefill(PrefillKernel),
+    /// Rotated queries; the new token into the window, a chunk into the middle.
+    Append(Dtype),
+    /// The end of a branch and the start of the next.
+    Branch,
+    /// The gate of an MLP.
+    Gate,
     /// A whole sequence from full keys and values, but for codes.
     Rebuild,
     /// The codes of a whole sequence from full keys and values.
@@ -116,14 +132,15 @@ impl Kernel {
     /// All entry points.
     pub fn all() -> impl Iterator<Item = Self> {
         let halves = [Dtype::F16, Dtype::Bf16];
-        let combine = halves
-            .into_iter()
-            .flat_map(|dtype| HEAD_DIMS.map(|head_dim| Self::Combine(dtype, head_dim)));
-        let store = [Self::Append, Self::Rebuild, Self::CodeMiddle];
+        let combine = HEAD_DIMS.map(Self::Combine);
+        let store = [Self::Branch, Self::Gate, Self::Rebuild, Self::CodeMiddle];
+        let store = halves.map(Self::Append).into_iter().chain(store);
+        let prefill = PrefillKernel::all().map(Self::Prefill);
         let activity = halves
             .into_iter()
             .flat_map(|dtype| [Self::ActivitySums(dtype), Self::ActivityMeans(dtype)]);
-        DecodeKernel::all().map(Self::Decode).chain(combine).chain(store).chain(activity)
+        let decode = DecodeKernel::all().map(Self::Decode).chain(combine);
+        decode.chain(prefill).chain(store).chain(activity)
     }
 
     /// The name of the entry point.
@@ -133,8 +150,13 @@ impl Kernel {
                 let coded = if coded { "_coded" } else { "" };
                 format!("decode_{dtype}_{head_dim}_{heads}{coded}")
             }
-            Self::Combine(dtype, head_dim) => format!("combine_{dtype}_{head_dim}"),
-            Self::Append => "append_token".to_owned(),
+            Self::Combine(head_dim) => format!("combine_{head_dim}"),
+            Self::Append(dtype) => format!("append_{dtype}"),
+            Self::Branch => "next_branch".to_owned(),
+            Self::Gate => "gate_rows".to_owned(),
+            Self::Prefill(PrefillKernel { dtype, head_dim }) => {
+                format!("prefill_{dtype}_{head_dim}")
+            }
             Self::Rebuild => "rebuild_cache".to_owned(),
             Self::CodeMiddle => "code_middle_tokens".to_owned(),
             Self::ActivitySums(dtype) => format!("activity_sums_{dtype}"),
@@ -147,7 +169,9 @@ impl Kernel {
     pub fn shared_bytes(self) -> usize {
         match self {
             Self::Decode(kernel) => kernel.shared_bytes(),
-            Self::Combine(_, head_dim) => {
+            Self::Prefill(kernel) => kernel.shared_bytes(),
+            Self::Branch => 2 * (BRANCH_THREADS as usize / 32) * size_of::<f32>(),
+            Self::Combine(head_dim) => {
                 let threads = self.threads() as usize;
                 let teams = threads / (head_dim / 2);
                 (teams * head_dim + teams + threads / 32) * size_of::<f32>()
@@ -160,14 +184,17 @@ impl Kernel {
     pub fn threads(self) -> u32 {
         match self {
             Self::Decode(kernel) => kernel.warps() as u32 * 32,
-            Self::Combine(_, head_dim) => {
+            Self::Combine(head_dim) => {
                 if head_dim > 64 {
                     512
                 } else {
                     256
                 }
             }
-            Self::Append | Self::Rebuild | Self::CodeMiddle => STORE_THREADS,
+            Self::Prefill(_) => PrefillKernel::THREADS,
+            Self::Append(_) | Self::Rebuild | Self::CodeMiddle => STORE_THREADS,
+            Self::Branch => BRANCH_THREADS,
+            Self::Gate => GATE_THREADS,
             Self::ActivitySums(_) | Self::ActivityMeans(_) => ACTIVITY_THREADS,
         }
     }
@@ -177,6 +204,7 @@ impl Kernel {
     pub fn resident_blocks(self) -> usize {
         match self {
             Self::Decode(_) => 3,
+            Self::Prefill(_) => PrefillKernel::RESIDENT,
             _ => 1,
         }
     }
@@ -189,8 +217,14 @@ pub enum Params {
     Decode(DecodeParams),
     /// Parameters of [`Kernel::Combine`].
     Combine(CombineParams),
+    /// Parameters of [`Kernel::Prefill`].
+    Prefill(PrefillParams),
     /// Parameters of [`Kernel::Append`].
     Append(AppendParams),
+    /// Parameters of [`Kernel::Branch`].
+    Branch(BranchParams),
+    /// Parameters of [`Kernel::Gate`].
+    Gate(GateParams),
     /// Parameters of [`Kernel::Rebuild`] and [`Kernel::CodeMiddle`].
     Rebuild(RebuildParams),
     /// Parameters of [`Kernel::ActivitySums`] and [`Kernel::ActivityMeans`].
@@ -203,7 +237,10 @@ impl Params {
         match self {
             Self::Decode(params) => bytemuck::bytes_of(params),
             Self::Combine(params) => bytemuck::bytes_of(params),
+            Self::Prefill(params) => bytemuck::bytes_of(params),
             Self::Append(params) => bytemuck::bytes_of(params),
+            Self::Branch(params) => bytemuck::bytes_of(params),
+            Self::Gate(params) => bytemuck::bytes_of(params),
             Self::Rebuild(params) => bytemuck::bytes_of(params),
             Self::Activity(params) => bytemuck::bytes_of(params),
         }
@@ -219,6 +256,23 @@ pub struct Launch {
     pub grid: [u32; 3],
     /// The kernel's parameters.
     pub params: Params,
+}
+
+impl Launch {
+    /// The end of one branch and the start of the next, for `rows` tokens.
+    pub fn branch(rows: usize, params: BranchParams) -> Self {
+        Self { kernel: Kernel::Branch, grid: [rows as u32, 1, 1], params: Params::Branch(params) }
+    }
+
+    /// The gate of an MLP, for `rows` tokens.
+    pub fn gate(rows: usize, params: GateParams) -> Self {
+        let blocks = (params.width as usize).div_ceil(GATE_THREADS as usize * GATE_NUMBERS);
+        Self {
+            kernel: Kernel::Gate,
+            grid: [blocks as u32, rows as u32, 1],
+            params: Params::Gate(params),
+        }
+    }
 }
 
 impl KernelShape {
@@ -308,35 +362,40 @@ impl KernelShape {
     }
 
     /// Launches the merge of the items of every query head.
-    pub(super) fn combine(&self, sequences: usize, [partials, ranges, out]: [u64; 3]) -> Launch {
+    pub(super) fn combine(
+        &self,
+        sequences: usize,
+        [partials, ranges]: [u64; 2],
+        out: Numbers,
+    ) -> Launch {
         let (kv_heads, group) = (self.kv_heads as u32, self.group as u32);
         Launch {
-            kernel: Kernel::Combine(self.dtype, self.head_dim),
+            kernel: Kernel::Combine(self.head_dim),
             grid: [kv_heads * group, sequences as u32, 1],
             params: Params::Combine(CombineParams { partials, ranges, out, kv_heads, group }),
         }
     }
 
-    /// Launches the append of every sequence's new token.
+    /// Launches the rotation and the append of every sequence's new token.
     pub(super) fn append(
         &self,
         layer: usize,
-        sequences: usize,
-        [k, v, states]: [u64; 3],
+        (sequences, states): (usize, u64),
+        token: AppendParams,
     ) -> Launch {
-        let (kv_heads, head_dim) = (self.kv_heads as u32, self.head_dim as u32);
+        let params = AppendParams {
+            states,
+            layer: layer as u32,
+            kv_heads: self.kv_heads as u32,
+            group: self.group as u32,
+            head_dim: self.head_dim as u32,
+            infinity: self.infinity(),
+            ..token
+        };
         Launch {
-            kernel: Kernel::Append,
-            grid: [kv_heads, sequences as u32, 1],
-            params: Params::Append(AppendParams {
-                k,
-                v,
-                states,
-                layer: layer as u32,
-                kv_heads,
-                head_dim,
-                infinity: self.infinity(),
-            }),
+            kernel: Kernel::Append(self.dtype),
+            grid: [params.kv_heads, sequences as u32, 1],
+            params: Params::Append(params),
         }
     }
 

@@ -5,6 +5,8 @@
 //! Geometry, accounting and bookkeeping are the same code for both.
 
 mod batch;
+#[cfg(feature = "cuda-types")]
+mod blas;
 mod cache;
 mod codes;
 mod device;
@@ -14,14 +16,16 @@ mod launch;
 mod layout;
 pub mod params;
 mod plan;
+mod prompt;
 mod sequence;
 
 pub use batch::Batch;
 pub use cache::DeviceCache;
-pub use device::{Device, FreeMemory};
+pub use device::{Device, FreeMemory, MatrixProduct};
 #[cfg(feature = "cuda-types")]
 pub use driver::{Gpu, unusable};
 pub use launch::{DecodeKernel, HEAD_DIMS, Kernel, KernelShape, Launch, MOST_GROUP, Params};
 pub use layout::{DeviceMask, Layout, SLAB, check_codes};
 pub use plan::{Balance, Planned, Share, WorkPlan, plan};
+pub use prompt::{PrefillKernel, PromptPart};
 pub use sequence::{DeviceSequence, FillSource, StoredRow};

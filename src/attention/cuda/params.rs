@@ -3,6 +3,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::element::Dtype;
+
 /// `HeadLayout`: one KV head of one layer in every slab.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -101,6 +103,44 @@ pub struct DecodeParams {
     pub scale: f32,
 }
 
+/// `Numbers`: rows of numbers in a device's memory. The default is none.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Numbers {
+    /// Address; 0 where there are none.
+    pub address: u64,
+    /// Numbers from row to row.
+    pub stride: u32,
+    /// Element type: 0 is f32, 1 f16, 2 bf16.
+    pub kind: u32,
+}
+
+impl Numbers {
+    /// Rows that follow each other by `stride` numbers.
+    pub fn new(address: u64, stride: usize, dtype: Dtype) -> Self {
+        let kind = match dtype {
+            Dtype::F32 => 0,
+            Dtype::F16 => 1,
+            Dtype::Bf16 => 2,
+        };
+        Self { address, stride: stride as u32, kind }
+    }
+
+    /// The element type.
+    pub fn dtype(&self) -> Dtype {
+        match self.kind {
+            0 => Dtype::F32,
+            1 => Dtype::F16,
+            _ => Dtype::Bf16,
+        }
+    }
+
+    /// The same rows from a column on.
+    pub fn from_column(self, column: usize) -> Self {
+        Self { address: self.address + (column * self.dtype().bytes()) as u64, ..self }
+    }
+}
+
 /// `CombineParams`: the merge of the items of every query head.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
@@ -109,33 +149,123 @@ pub struct CombineParams {
     pub partials: u64,
     /// Address of each head's first item, and the end.
     pub ranges: u64,
-    /// Address of the output, `[sequences, heads, head_dim]`.
-    pub out: u64,
+    /// Output, `[sequences, heads * head_dim]`.
+    pub out: Numbers,
     /// KV heads.
     pub kv_heads: u32,
     /// Query heads per KV head.
     pub group: u32,
 }
 
-/// `AppendParams`: the new token of every sequence.
+/// `Projection`: queries, keys or values of one token of each sequence, as a product gave them.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Pod, Zeroable)]
+pub struct Projection {
+    /// `[sequences, heads * head_dim]`.
+    pub rows: Numbers,
+    /// Address of a bias, f32 `[heads * head_dim]`, or 0.
+    pub bias: u64,
+    /// Address of the weights of an RMS norm, f32 `[span]`, or 0.
+    pub norm: u64,
+    /// Channels that are normed together: those of a head, or all.
+    pub span: u32,
+    /// Unused.
+    pub pad: u32,
+}
+
+/// `AppendParams`: the new token of every sequence: its queries are rotated, its key is rotated and
+/// appended, and its value is appended. A batch fills in what it knows: from `states` on, but for
+/// `eps` and `factor`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Pod, Zeroable)]
 pub struct AppendParams {
-    /// Address of the new keys after RoPE, `[sequences, kv_heads, head_dim]`.
-    pub k: u64,
-    /// Address of the new values.
-    pub v: u64,
+    /// Queries.
+    pub q: Projection,
+    /// Keys.
+    pub k: Projection,
+    /// Values; they have no norm.
+    pub v: Projection,
+    /// Address of cosines of the tokens' rotation, f32 `[sequences, head_dim / 2]`.
+    pub cos: u64,
+    /// Address of the sines.
+    pub sin: u64,
+    /// Address of the rotated queries times `factor`, `[sequences, heads, head_dim]` in the cache's
+    /// type.
+    pub out: u64,
     /// Address of the states.
     pub states: u64,
     /// Layer.
     pub layer: u32,
     /// KV heads.
     pub kv_heads: u32,
+    /// Query heads per KV head.
+    pub group: u32,
     /// Channels.
     pub head_dim: u32,
-    /// Infinity in the element type: all bits of its exponent.
+    /// Epsilon of the norms.
+    pub eps: f32,
+    /// Factor of the queries.
+    pub factor: f32,
+    /// Infinity in the cache's type: all bits of its exponent.
     pub infinity: u32,
+    /// Unused.
+    pub pad: u32,
 }
+
+/// `BranchParams`: the end of one branch of a block and the start of the next. `x += factor *
+/// after(delta + bias)`, then `out = before(x)`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Pod, Zeroable)]
+pub struct BranchParams {
+    /// Address of the residual stream, f32 `[rows, width]`; read and written.
+    pub x: u64,
+    /// What a branch adds to it, `[rows, width]`.
+    pub delta: Numbers,
+    /// Address of a bias of `delta`, f32 `[width]`, or 0.
+    pub bias: u64,
+    /// Address of the weights of the RMS norm of what is added, f32 `[width]`, or 0.
+    pub after: u64,
+    /// Address of token ids, u32 `[rows]`: `x` becomes these rows of `table` times `factor`, and
+    /// nothing is added; or 0.
+    pub tokens: u64,
+    /// The embedding, `[vocab, width]`.
+    pub table: Numbers,
+    /// Address of the weights of the RMS norm of `x`, f32 `[width]`, or 0.
+    pub before: u64,
+    /// `[rows, width]`.
+    pub out: Numbers,
+    /// Width of the residual stream.
+    pub width: u32,
+    /// Factor of what is added, or of the embedding.
+    pub factor: f32,
+    /// Epsilon of the norms.
+    pub eps: f32,
+    /// Unused.
+    pub pad: u32,
+}
+
+/// `GateParams`: `out = activation(gate) * up`, `[rows, width]` each.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Pod, Zeroable)]
+pub struct GateParams {
+    /// What the activation takes.
+    pub gate: Numbers,
+    /// What its result is multiplied by.
+    pub up: Numbers,
+    /// The products.
+    pub out: Numbers,
+    /// Address of biases of gate and up, f32 `[2, width]`, or 0.
+    pub bias: u64,
+    /// Width of the MLP.
+    pub width: u32,
+    /// [`SILU`] or [`GELU_TANH`].
+    pub activation: u32,
+}
+
+/// `x / (1 + e^-x)`.
+pub const SILU: u32 = 0;
+/// GELU with the tanh approximation.
+pub const GELU_TANH: u32 = 1;
 
 /// `RebuildParams`: one sequence from keys and values of all its tokens.
 #[repr(C)]
@@ -161,6 +291,36 @@ pub struct RebuildParams {
     pub infinity: u32,
     /// Unused.
     pub pad: u32,
+}
+
+/// `PrefillParams`: attention of a part of a prompt over the rows of one layer.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub struct PrefillParams {
+    /// Address of queries after RoPE, `[queries, heads, head_dim]`.
+    pub q: u64,
+    /// Address of keys after RoPE, `[first + queries, kv_heads, head_dim]`.
+    pub k: u64,
+    /// Address of values, `[first + queries, kv_heads, head_dim]`.
+    pub v: u64,
+    /// Address of the output, `[queries, heads, head_dim]`.
+    pub out: u64,
+    /// Position of the first query's token.
+    pub first: u32,
+    /// Tokens.
+    pub queries: u32,
+    /// KV heads.
+    pub kv_heads: u32,
+    /// Query heads per KV head.
+    pub group: u32,
+    /// Keys that a token sees, its own included; 1 to 2^31 - 1.
+    pub window: u32,
+    /// `log2(e) / sqrt(head_dim)`.
+    pub scale: f32,
+    /// `log2(e)` times the soft cap of scores, or 0.
+    pub cap: f32,
+    /// `2 log2(e) scale / cap`, or 0.
+    pub steep: f32,
 }
 
 /// `ActivityParams`: live importance of one layer.

@@ -6,6 +6,8 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::CaseOutcome;
 use super::cases::{Bits, Case, LAYERS, Story};
+use super::memory::{difference, numbers, rounded};
+use crate::attention::cuda::params::{AppendParams, Numbers, Projection};
 use crate::attention::cuda::{
     Batch, Device, DeviceMask, DeviceSequence, FillSource, Layout, StoredRow,
 };
@@ -185,9 +187,33 @@ fn step<D: Device>(
         let (k_memory, v_memory) =
             (upload(device, case.dtype, &k)?, upload(device, case.dtype, &v)?);
         let q_memory = upload(device, case.dtype, &q)?;
+        // An angle of 0 leaves every bit as it is.
+        let angles = pairs.len() * case.head_dim / 2;
+        let [cos, sin] = [1.0f32, 0.0].map(|number| -> Result<D::Memory> {
+            let mut memory = device.allocate(angles * size_of::<f32>())?;
+            device.write(&mut memory, 0, bytemuck::cast_slice(&vec![number; angles]))?;
+            Ok(memory)
+        });
+        let (cos, sin) = (cos?, sin?);
+        let rotated = device.allocate(q.len() * case.dtype.bytes())?;
         let out_memory = device.allocate(q.len() * case.dtype.bytes())?;
-        batch.append(device, layer, device.address(&k_memory), device.address(&v_memory))?;
-        batch.attend(device, layer, device.address(&q_memory), device.address(&out_memory))?;
+        let rows = |memory: &D::Memory, width: usize| Projection {
+            rows: Numbers::new(device.address(memory), width, case.dtype),
+            ..Projection::default()
+        };
+        let token = AppendParams {
+            q: rows(&q_memory, q_row),
+            k: rows(&k_memory, kv_row),
+            v: rows(&v_memory, kv_row),
+            cos: device.address(&cos),
+            sin: device.address(&sin),
+            out: device.address(&rotated),
+            factor: 1.0,
+            ..AppendParams::default()
+        };
+        batch.append(device, layer, token)?;
+        let out = Numbers::new(device.address(&out_memory), q_row, case.dtype);
+        batch.attend(device, layer, device.address(&rotated), out)?;
         let found = download(device, case.dtype, &out_memory, q.len())?;
         for (index, pair) in pairs.iter_mut().enumerate() {
             pair.cpu.append(layer, &k[index * kv_row..][..kv_row], &v[index * kv_row..][..kv_row]);
@@ -258,21 +284,13 @@ fn check_stored<D: Device>(device: &D, case: &Case, pairs: &[Pair<D>]) -> Result
     Ok(())
 }
 
-fn numbers(random: &mut StdRng, len: usize, size: f32) -> Vec<f32> {
-    (0..len).map(|_| size * (random.random::<f32>() * 2.0 - 1.0)).collect()
-}
-
-fn rounded(dtype: Dtype, x: &[f32]) -> Vec<f32> {
-    dtype.widen_bits(&dtype.round_bits(x))
-}
-
 fn upload<D: Device>(device: &D, dtype: Dtype, x: &[f32]) -> Result<D::Memory> {
     let mut memory = device.allocate(x.len() * dtype.bytes())?;
     device.write(&mut memory, 0, bytemuck::cast_slice(&dtype.round_bits(x)))?;
     Ok(memory)
 }
 
-fn download<D: Device>(
+pub(super) fn download<D: Device>(
     device: &D,
     dtype: Dtype,
     memory: &D::Memory,
@@ -281,18 +299,4 @@ fn download<D: Device>(
     let mut found = vec![0u16; len];
     device.read(memory, 0, bytemuck::cast_slice_mut(&mut found))?;
     Ok(dtype.widen_bits(&found))
-}
-
-/// Largest difference, relative to the largest expected number; NaN where any number is NaN.
-fn difference(found: &[f32], expected: &[f32]) -> f64 {
-    let largest = expected.iter().fold(0.0, |most: f64, x| most.max(f64::from(x.abs())));
-    let mut difference = 0.0f64;
-    for (found, expected) in found.iter().zip(expected) {
-        let error = f64::from((found - expected).abs());
-        if error.is_nan() {
-            return f64::NAN;
-        }
-        difference = difference.max(error);
-    }
-    if difference == 0.0 { 0.0 } else { difference / largest }
 }

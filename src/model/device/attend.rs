@@ -7,8 +7,10 @@ use candle_core::{D, DType, Device as TensorDevice, Tensor};
 
 use super::address::address;
 use super::failed;
+use crate::attention::cuda::params::{AppendParams, Numbers};
 use crate::attention::cuda::{
-    Batch, Device, DeviceCache, DeviceSequence, FillSource, FreeMemory, KernelShape,
+    Batch, Device, DeviceCache, DeviceSequence, FillSource, FreeMemory, KernelShape, Launch,
+    MatrixProduct, PromptPart,
 };
 use crate::attention::{Attention, DecodeItem};
 use crate::cache::{CacheSpec, Remote, SequenceCache};
@@ -40,21 +42,39 @@ pub trait DeviceAttend: Send {
     /// in the cache's type.
     fn fill(&self, cache: &mut dyn Remote, layer: usize, k: &Tensor, v: &Tensor) -> Result<()>;
 
+    /// Attention of a part of a prompt in one layer: `q` `[part's tokens, heads * head_dim]` over
+    /// the rows of all tokens up to its last, with which `k` and `v` begin, `[tokens, kv_heads *
+    /// head_dim]`; all after RoPE and in the kernels' type, as is the result.
+    fn attend_prompt(
+        &self,
+        kernels: KernelShape,
+        part: PromptPart,
+        qkv: [&Tensor; 3],
+    ) -> Result<Tensor>;
+
     /// Begins a step of one token for every cache; [`Self::step`] follows for each layer. Gives the
     /// number of the step's launches: steps of one number make the same launches over the same
     /// memory.
     fn begin_step(&mut self, caches: &mut [&mut dyn Remote], heads: usize) -> Result<u64>;
 
-    /// Appends `k` and `v`, `[batch, kv_heads * head_dim]`, and attends with `q`, `[batch, heads *
-    /// head_dim]`; all after RoPE and in the caches' type, as is the result.
-    fn step(&self, layer: usize, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor>;
+    /// Rotates and appends the new tokens of one layer; see [`Batch::append`].
+    fn append(&self, layer: usize, token: AppendParams) -> Result<()>;
+
+    /// Attends with rotated queries; see [`Batch::attend`].
+    fn attend(&self, layer: usize, q: u64, out: Numbers) -> Result<()>;
+
+    /// Runs a kernel; see [`Device::launch`].
+    fn launch(&self, launch: &Launch) -> Result<()>;
+
+    /// Multiplies matrices; see [`Device::multiply`].
+    fn multiply(&self, product: &MatrixProduct) -> Result<()>;
 
     /// Whether the current step stored a key or value that is no finite number in the caches' type.
     /// Waits for the device.
     fn misfits(&self) -> Result<bool>;
 
-    /// Overwrites an f32 tensor, in place.
-    fn write(&self, tensor: &Tensor, values: &[f32]) -> Result<()>;
+    /// Overwrites a tensor of numbers of 32 bits, in place.
+    fn write(&self, tensor: &Tensor, values: &[u32]) -> Result<()>;
 
     /// Copies the logits, a contiguous f32 tensor, into `values`. Waits for the device.
     fn read_logits(&self, tensor: &Tensor, values: &mut [f32]) -> Result<()>;
@@ -88,6 +108,12 @@ impl<D: Device> DeviceAttention<D> {
     /// Attention on `device`.
     pub fn new(device: Arc<D>) -> Self {
         Self { device, without: Without::from_environment(), batches: Vec::new() }
+    }
+
+    /// The batch in use.
+    fn batch(&self) -> Result<&Batch<D>> {
+        let last = self.batches.last().map(|(_, batch)| batch);
+        last.ok_or_else(|| Error::run("a layer without a step"))
     }
 }
 
@@ -148,6 +174,18 @@ where
         DeviceCache::<D>::of(cache)?.sequence_mut().fill(&*self.device, &source)
     }
 
+    fn attend_prompt(
+        &self,
+        kernels: KernelShape,
+        part: PromptPart,
+        [q, k, v]: [&Tensor; 3],
+    ) -> Result<Tensor> {
+        let out = Tensor::zeros(q.shape(), q.dtype(), q.device()).map_err(failed)?;
+        let addresses = [address(q)?, address(k)?, address(v)?, address(&out)?];
+        self.device.launch(&kernels.prefill(part, addresses))?;
+        Ok(out)
+    }
+
     fn begin_step(&mut self, caches: &mut [&mut dyn Remote], heads: usize) -> Result<u64> {
         let mut sequences: Vec<&mut DeviceSequence<D>> = Vec::with_capacity(caches.len());
         for cache in caches {
@@ -179,21 +217,30 @@ where
         Ok(batch.launches_id())
     }
 
-    fn step(&self, layer: usize, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
-        let (_, batch) = self.batches.last().ok_or_else(|| Error::run("a layer without a step"))?;
-        batch.append(&*self.device, layer, address(k)?, address(v)?)?;
-        let out = Tensor::zeros(q.shape(), q.dtype(), q.device()).map_err(failed)?;
-        if !self.without.attention {
-            batch.attend(&*self.device, layer, address(q)?, address(&out)?)?;
+    fn append(&self, layer: usize, token: AppendParams) -> Result<()> {
+        self.batch()?.append(&*self.device, layer, token)
+    }
+
+    fn attend(&self, layer: usize, q: u64, out: Numbers) -> Result<()> {
+        match self.without.attention {
+            true => Ok(()),
+            false => self.batch()?.attend(&*self.device, layer, q, out),
         }
-        Ok(out)
+    }
+
+    fn launch(&self, launch: &Launch) -> Result<()> {
+        self.device.launch(launch)
+    }
+
+    fn multiply(&self, product: &MatrixProduct) -> Result<()> {
+        self.device.multiply(product)
     }
 
     fn misfits(&self) -> Result<bool> {
         self.batches.last().map_or(Ok(false), |(_, batch)| batch.misfits(&*self.device))
     }
 
-    fn write(&self, tensor: &Tensor, values: &[f32]) -> Result<()> {
+    fn write(&self, tensor: &Tensor, values: &[u32]) -> Result<()> {
         if tensor.elem_count() != values.len() || tensor.dtype() != DType::F32 {
             return Err(Error::run(format!(
                 "{} numbers for a tensor of {:?}",
@@ -235,7 +282,7 @@ where
 }
 
 /// The tensor type of a cache's elements.
-fn dtype(kv: Dtype) -> DType {
+pub(super) fn dtype(kv: Dtype) -> DType {
     match kv {
         Dtype::F32 => DType::F32,
         Dtype::F16 => DType::F16,
@@ -331,18 +378,6 @@ pub(super) fn begin_step(
     device.begin_step(&mut remotes, heads)
 }
 
-/// Appends and attends in one layer on a device, over caches of one element type; f32 in and out,
-/// `[batch, heads * head_dim]`.
-pub(super) fn attend_there(
-    device: &dyn DeviceAttend,
-    kv: Dtype,
-    layer: usize,
-    qkv: [&Tensor; 3],
-) -> Result<Tensor> {
-    let [q, k, v] = qkv.map(|x| x.to_dtype(dtype(kv)).map_err(failed));
-    device.step(layer, &q?, &k?, &v?)?.to_dtype(DType::F32).map_err(failed)
-}
-
 /// Appends and attends in one layer in this process's memory; f32 in and out, `[batch, heads *
 /// head_dim]`.
 pub(super) fn attend_here(
@@ -368,7 +403,7 @@ pub(super) fn attend_here(
     Tensor::from_vec(out, (caches.len(), q_width), &TensorDevice::Cpu).map_err(failed)
 }
 
-fn remote(cache: &mut SequenceCache) -> Result<&mut dyn Remote> {
+pub(super) fn remote(cache: &mut SequenceCache) -> Result<&mut dyn Remote> {
     cache
         .remote_mut()
         .ok_or_else(|| Error::run("a cache is not on the device of the model that decodes over it"))

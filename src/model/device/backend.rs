@@ -9,21 +9,19 @@ use crate::model::backend::{Backend, BackendWeights, Blueprint};
 use crate::model::buffers::StepBuffers;
 use crate::model::config::Config;
 use crate::model::hooks::{PrefillHooks, StepObserver};
-use crate::model::host::matrix::Matrix;
+use crate::model::states::PromptStates;
 use crate::model::times::StepClock;
-use crate::model::weights::embed;
 
-/// Weights and caches on a device. The embedding is in host memory; a step is given its rows.
+/// Weights and caches on a device.
 #[derive(Debug)]
 pub(in crate::model) struct DeviceBackend {
-    embedding: Matrix,
     tensors: TensorDecoder,
 }
 
 impl DeviceBackend {
     /// A backend over these tensors.
-    pub(in crate::model) fn new(embedding: Matrix, tensors: TensorDecoder) -> Self {
-        Self { embedding, tensors }
+    pub(in crate::model) fn new(tensors: TensorDecoder) -> Self {
+        Self { tensors }
     }
 }
 
@@ -46,7 +44,7 @@ impl Backend for DeviceBackend {
         tokens: &[u32],
         caches: &mut [&mut SequenceCache],
         hooks: PrefillHooks<'_>,
-    ) -> Result<Vec<f32>> {
+    ) -> Result<PromptStates> {
         self.tensors.prefill(model, tokens, caches, hooks)
     }
 
@@ -73,13 +71,12 @@ impl Backend for DeviceBackend {
         observe: &mut StepObserver<'_>,
     ) -> Result<()> {
         let mut clock = StepClock::start();
-        embed(config, &self.embedding, tokens, &mut buffers.x);
         let angles = rope.angles_of(caches.iter().map(|cache| cache.tokens()));
         let all = |which: usize| -> Vec<f32> {
             angles.kinds().iter().flat_map(|kind| &kind[which]).copied().collect()
         };
         let (cos, sin) = (all(0), all(1));
-        let input = StepInput { x: &buffers.x, cos: &cos, sin: &sin, kinds: angles.of_layers() };
+        let input = StepInput { tokens, cos: &cos, sin: &sin, kinds: angles.of_layers() };
         self.tensors.step(config, input, caches, &mut buffers.logits, observe)?;
         // Only the time of a device's whole step is known.
         clock.rest();

@@ -1,12 +1,13 @@
 //! A decoder over tensors: a whole prompt at once, or a decode step.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
-use candle_core::{DType, Device, Tensor};
-use candle_nn::ops::rms_norm;
+use candle_core::{Device, Tensor};
 
 use super::attend::{Attend, rows};
+use super::parts::{Passage, PromptRows, prompt_bytes, prompt_kernels};
 use super::prefill::attend_causal;
 use super::step::{KeptSteps, Over, StepInput};
 use super::weights::TensorWeights;
@@ -18,9 +19,34 @@ use crate::model::backend::Blueprint;
 use crate::model::config::Config;
 use crate::model::hooks::{LayerView, PrefillHooks, StepObserver};
 use crate::model::observed::ObservedRows;
+use crate::model::states::PromptStates;
+use crate::numbers::count;
 
 /// Fewest tokens of a prompt that go through the linear layers at once: a GPU needs many rows.
 const CHUNK: usize = 2048;
+
+/// Shows an observer a layer's queries, keys and values, which are computed for it if it looks at
+/// them.
+fn observe_projected(of: Passage<'_>, x: &Tensor, observe: &mut dyn FnMut(LayerView<'_>)) {
+    let projected = OnceCell::new();
+    let one_of = |which: usize| -> candle_core::Result<Tensor> {
+        let all: &[Tensor; 3] = match projected.get() {
+            Some(all) => all,
+            None => {
+                let all = of.layer.project_prompt(of.config, x, of.turns, of.chunk)?;
+                projected.get_or_init(|| all)
+            }
+        };
+        Ok(all[which].clone())
+    };
+    let (q, k, v) = (|| one_of(0), || one_of(1), || one_of(2));
+    observe(LayerView {
+        layer: of.at,
+        q: ObservedRows::made(&q),
+        k: ObservedRows::made(&k),
+        v: ObservedRows::made(&v),
+    });
+}
 
 /// A decoder's weights on a device, and its attention.
 pub struct TensorDecoder {
@@ -86,12 +112,7 @@ impl TensorDecoder {
 
     /// The residual stream before the first layer, f32 `[tokens, hidden]`.
     pub(crate) fn embedded(&self, config: &Config, tokens: &[u32]) -> candle_core::Result<Tensor> {
-        let ids = Tensor::from_slice(tokens, tokens.len(), &self.device)?;
-        let embedded = self.weights.embedding.index_select(&ids, 0)?.to_dtype(DType::F32)?;
-        match config.additions.embedding_factor {
-            1.0 => Ok(embedded),
-            factor => embedded * f64::from(factor),
-        }
+        self.weights.embedded(config, tokens)
     }
 
     /// [`Decoder::prefill`](crate::model::decoder::Decoder::prefill) after its checks.
@@ -100,11 +121,17 @@ impl TensorDecoder {
         Blueprint { config, rope }: Blueprint<'_>,
         tokens: &[u32],
         caches: &mut [&mut SequenceCache],
-        hooks: PrefillHooks<'_>,
-    ) -> Result<Vec<f32>> {
+        mut hooks: PrefillHooks<'_>,
+    ) -> Result<PromptStates> {
         let n = tokens.len();
         let attend = self.attend();
         attend.begin_prompt(caches, (config.heads, config.max_context), n)?;
+        let chunk = hooks.chunk.max(CHUNK);
+        let kernels = prompt_kernels(&attend, self.weights.narrow(), config, caches);
+        if kernels.is_some() {
+            let what = format!("the prefill of {} tokens", count(n));
+            attend.check_memory(&what, prompt_bytes(config, n, chunk))?;
+        }
         let mut x = self.embedded(config, tokens).map_err(failed)?;
         let angles = rope.prompt_angles(n);
         let there = |values: &Vec<f32>| {
@@ -112,33 +139,54 @@ impl TensorDecoder {
         };
         let kinds = angles.kinds().iter().map(|[cos, sin]| Ok([there(cos)?, there(sin)?]));
         let kinds = kinds.collect::<Result<Vec<[Tensor; 2]>>>()?;
-        let chunk = hooks.chunk.max(CHUNK);
+        let rows = kernels.map(|kernels| PromptRows::new(kernels, n, &self.device)).transpose()?;
         for (at, layer) in self.weights.layers.iter().enumerate() {
             (hooks.progress)(at as f32 / config.layers as f32)?;
             let turns = &kinds[angles.of_layers()[at]];
-            let [q, k, v] = layer.project_prompt(config, &x, turns, chunk).map_err(failed)?;
-            attend.fill(caches, at, &k, &v)?;
-            (hooks.observe)(LayerView {
-                layer: at,
-                q: ObservedRows::on_device(&q),
-                k: ObservedRows::on_device(&k),
-                v: ObservedRows::on_device(&v),
-            });
-            let heads =
-                |x: &Tensor, heads: usize| x.reshape((n, heads, config.head_dim)).map_err(failed);
-            let (q, k, v) = (
-                heads(&q, config.heads)?,
-                heads(&k, config.kv_heads)?,
-                heads(&v, config.kv_heads)?,
-            );
-            let (scale, narrow) = (AttentionScale::of(config.head_dim), self.weights.is_narrow());
-            let attended =
-                attend_causal([&q, &k, &v], scale, narrow, &mut || (hooks.keep_going)())?;
-            x = layer.finish(config, &x, &attended, chunk).map_err(failed)?;
+            let of = Passage { config, layer, at, turns, chunk };
+            match (&rows, &*attend) {
+                (Some(rows), Attend::Device(device)) => {
+                    observe_projected(of, &x, hooks.observe);
+                    let mut each_part = |share: f32| {
+                        (hooks.keep_going)()?;
+                        (hooks.progress)((at as f32 + share) / config.layers as f32)
+                    };
+                    rows.pass(&**device, of, &x, caches, &mut each_part)?;
+                }
+                _ => x = self.pass_whole(&attend, of, &x, caches, &mut hooks)?,
+            }
         }
-        let states = rms_norm(&x, &self.weights.norm, config.rms_eps).map_err(failed)?;
         (hooks.progress)(1.0)?;
-        rows(&states)
+        PromptStates::on_device(x, self.weights.norm.clone(), config.rms_eps)
+    }
+
+    /// A whole prompt through one layer, with attention in f32 by candle's products: the residual
+    /// stream after it.
+    fn pass_whole(
+        &self,
+        attend: &Attend,
+        Passage { config, layer, at, turns, chunk }: Passage<'_>,
+        x: &Tensor,
+        caches: &mut [&mut SequenceCache],
+        hooks: &mut PrefillHooks<'_>,
+    ) -> Result<Tensor> {
+        let n = x.dim(0).map_err(failed)?;
+        let [q, k, v] = layer.project_prompt(config, x, turns, chunk).map_err(failed)?;
+        attend.fill(caches, at, &k, &v)?;
+        (hooks.observe)(LayerView {
+            layer: at,
+            q: ObservedRows::on_device(&q),
+            k: ObservedRows::on_device(&k),
+            v: ObservedRows::on_device(&v),
+        });
+        let heads =
+            |x: &Tensor, heads: usize| x.reshape((n, heads, config.head_dim)).map_err(failed);
+        let (q, k, v) =
+            (heads(&q, config.heads)?, heads(&k, config.kv_heads)?, heads(&v, config.kv_heads)?);
+        let (scale, narrow) =
+            (AttentionScale::of(config.head_dim), self.weights.narrow().is_some());
+        let attended = attend_causal([&q, &k, &v], scale, narrow, &mut || (hooks.keep_going)())?;
+        layer.finish(config, x, &attended, chunk).map_err(failed)
     }
 
     /// [`Decoder::fill`](crate::model::decoder::Decoder::fill).
@@ -182,9 +230,9 @@ impl TensorDecoder {
         let mut steps = self.steps.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let over =
             Over { config, weights: &self.weights, device: &self.device, shared: &self.shared };
-        let places = steps.step(over, &mut self.attend(), input, caches, logits)?;
+        let queries = steps.step(over, &mut self.attend(), input, caches, logits)?;
         for layer in 0..config.layers {
-            let queries = places.queries.narrow(0, layer, 1).map_err(failed)?;
+            let queries = queries.narrow(0, layer, 1).map_err(failed)?;
             observe(layer, &ObservedRows::on_device(&queries), caches);
         }
         Ok(())

@@ -1,9 +1,10 @@
 //! The forward pass over candle's tensors, for GPUs. It also runs on candle's CPU device, where the
 //! tests compare it with the plain pass of [`host`](crate::model::host).
 //!
-//! Activations are f32 between products; products are in the weights' type, or quantised. Attention
-//! of decode steps does not use candle: it reads a cache on the device (`attention::cuda`), or one
-//! in this process's memory.
+//! Prompts go through candle: activations are f32 between products, products are in the weights'
+//! type, or quantised. Decode steps over a cache on a device (`attention::cuda`) go through kernels
+//! of our own, with activations in the weights' type; those over a cache in this process's memory
+//! go through candle but for attention.
 
 mod address;
 mod attend;
@@ -11,6 +12,8 @@ mod backend;
 mod branch;
 mod decoder;
 mod forward;
+mod launches;
+mod parts;
 mod placement;
 mod prefill;
 mod product;

@@ -1,7 +1,7 @@
 //! The device that a model is placed on, and how its failures are worded.
 
 use super::Attend;
-use crate::Error;
+use crate::{Error, Result};
 
 /// Where a model runs through tensors.
 pub struct Placement {
@@ -11,6 +11,13 @@ pub struct Placement {
     pub name: String,
     /// Attention of decode steps.
     pub attend: Attend,
+}
+
+impl Placement {
+    /// Refuses what the device has no memory for, with both sizes; `what` names it.
+    pub(in crate::model) fn check_memory(&self, what: &str, bytes: u64) -> Result<()> {
+        self.attend.check_memory(what, bytes)
+    }
 }
 
 /// Turns an error of candle's into one sentence. Its errors can carry a backtrace; the first line

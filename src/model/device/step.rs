@@ -1,19 +1,20 @@
-//! One token of each sequence, over tensors that stay in place. The inputs and results of a step
-//! have fixed addresses, so that a device which can record a step repeats it with one request.
+//! One token of each sequence. On a device the inputs and results of a step have fixed addresses, so
+//! that a device which can record a step repeats it with one request.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use candle_nn::ops::rms_norm;
 
 use super::address::keep_shapes;
-use super::attend::{
-    Attend, BATCHES, DeviceAttend, Recording, attend_here, attend_there, begin_step, rows,
-};
+use super::attend::{Attend, BATCHES, DeviceAttend, Recording, attend_here, begin_step, rows};
 use super::failed;
+use super::launches::{Launches, Places};
 use super::weights::TensorWeights;
+use crate::attention::Attention;
 use crate::cache::SequenceCache;
+use crate::element::Dtype;
 use crate::model::config::Config;
 use crate::{Error, Result};
 
@@ -22,13 +23,13 @@ use crate::{Error, Result};
 pub(super) struct KeptSteps {
     /// Kept steps on a device by the number of their launches; the last one is in use.
     kept: Vec<(u64, Kept)>,
-    /// Inputs and results by the number of sequences. Steps of the same number share them: they are
-    /// large, and read before the next step begins.
-    places: BTreeMap<usize, Arc<Places>>,
+    /// Memory by the number of sequences and the type of their caches. Steps share it: it is large,
+    /// and read before the next step begins. What no kept step uses is given back.
+    places: BTreeMap<(usize, Dtype), Arc<Places>>,
 }
 
-/// The steps of one set of launches. The first one is made launch by launch, which loads everything that it
-/// needs; the second one is recorded; all others repeat the recording.
+/// The steps of one set of launches. The first one is made launch by launch, which loads everything
+/// that it needs; the second one is recorded; all others repeat the recording.
 struct Kept {
     places: Arc<Places>,
     recording: State,
@@ -42,44 +43,6 @@ enum State {
     Never,
 }
 
-/// Tensors that a step reads from and writes to.
-pub(super) struct Places {
-    /// Embedded tokens, `[batch, hidden]`.
-    x: Tensor,
-    /// cos and sin of each token's position, one after the other for each kind of layers: `[kinds
-    /// batch, head_dim / 2]`.
-    cos: Tensor,
-    sin: Tensor,
-    /// Which kind each layer is.
-    kinds: Vec<usize>,
-    /// `[batch, vocab]`.
-    logits: Tensor,
-    /// Rotated queries of every layer, `[layers, batch, heads * head_dim]`.
-    pub(super) queries: Tensor,
-}
-
-impl Places {
-    fn new(
-        Over { config, device, .. }: Over<'_>,
-        input: &StepInput<'_>,
-        batch: usize,
-    ) -> Result<Self> {
-        let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, device).map_err(failed);
-        let given = |values: &[f32], width: usize| {
-            Tensor::from_slice(values, (values.len() / width, width), device).map_err(failed)
-        };
-        let pairs = config.head_dim / 2;
-        Ok(Self {
-            x: given(input.x, config.hidden)?,
-            cos: given(input.cos, pairs)?,
-            sin: given(input.sin, pairs)?,
-            kinds: input.kinds.to_vec(),
-            logits: zeros(&[batch, config.vocab])?,
-            queries: zeros(&[config.layers, batch, config.q_width()])?,
-        })
-    }
-}
-
 /// Names a key or value that a device rounded to infinity. Such a key may never show in the logits:
 /// its scores may be minus infinity.
 fn misfit(caches: &[&mut SequenceCache]) -> Error {
@@ -90,8 +53,8 @@ fn misfit(caches: &[&mut SequenceCache]) -> Error {
 
 /// The inputs of a decode step, on the host.
 pub(super) struct StepInput<'a> {
-    /// Embedded tokens, `[batch, hidden]`.
-    pub x: &'a [f32],
+    /// One token of each sequence.
+    pub tokens: &'a [u32],
     /// cos and sin of each token's position, one after the other for each kind of layers: `[kinds
     /// batch, head_dim / 2]`.
     pub cos: &'a [f32],
@@ -111,8 +74,8 @@ pub(super) struct Over<'a> {
 }
 
 impl KeptSteps {
-    /// One step: writes the next-token logits. The queries of all layers are in the result, until
-    /// the next step.
+    /// One step: writes the next-token logits. The result holds the rotated queries of all layers,
+    /// `[layers, batch, heads * head_dim]`, until the next step.
     pub(super) fn step(
         &mut self,
         over: Over<'_>,
@@ -120,41 +83,31 @@ impl KeptSteps {
         input: StepInput<'_>,
         caches: &mut [&mut SequenceCache],
         logits: &mut [f32],
-    ) -> Result<Arc<Places>> {
-        let batch = caches.len();
-        match attend {
-            Attend::Host(attention) => {
-                let places = Places::new(over, &input, batch)?;
-                over.forward(&places, &mut |layer, qkv| {
-                    attend_here(attention, caches, layer, qkv)
-                })?;
-                logits.copy_from_slice(&rows(&places.logits)?);
-                Ok(Arc::new(places))
+    ) -> Result<Tensor> {
+        let device = match attend {
+            Attend::Host(attention) => return over.step_here(attention, &input, caches, logits),
+            Attend::Device(device) => device,
+        };
+        let launches = begin_step(&mut **device, caches, over.config.heads)?;
+        let kv = caches[0].spec().dtype();
+        let places = match self.places.get(&(caches.len(), kv)) {
+            Some(places) => Arc::clone(places),
+            None => {
+                self.places.retain(|_, places| Arc::strong_count(places) > 1);
+                let places = Arc::new(Places::new(over, &input, kv)?);
+                self.places.insert((caches.len(), kv), Arc::clone(&places));
+                places
             }
-            Attend::Device(device) => {
-                let launches = begin_step(&mut **device, caches, over.config.heads)?;
-                let places = match self.places.get(&batch) {
-                    Some(places) => Arc::clone(places),
-                    None => {
-                        let places = Arc::new(Places::new(over, &input, batch)?);
-                        self.places.insert(batch, Arc::clone(&places));
-                        places
-                    }
-                };
-                let recording =
-                    if over.weights.can_record(batch) { State::New } else { State::Never };
-                let kept = self.of(launches, Kept { places: Arc::clone(&places), recording });
-                let Places { x, cos, sin, .. } = &*places;
-                [(x, input.x), (cos, input.cos), (sin, input.sin)]
-                    .into_iter()
-                    .try_for_each(|(to, from)| device.write(to, from))?;
-                over.run(&**device, kept, caches)?;
-                device.read_logits(&places.logits, logits)?;
-                match device.misfits()? {
-                    false => Ok(places),
-                    true => Err(misfit(caches)),
-                }
-            }
+        };
+        let recording =
+            if over.weights.can_record(caches.len()) { State::New } else { State::Never };
+        let kept = self.of(launches, Kept { places: Arc::clone(&places), recording });
+        places.write(&**device, &input)?;
+        over.run(&**device, kept)?;
+        device.read_logits(&places.logits, logits)?;
+        match device.misfits()? {
+            false => Ok(places.queries.clone()),
+            true => Err(misfit(caches)),
         }
     }
 
@@ -176,17 +129,11 @@ impl KeptSteps {
 
 impl Over<'_> {
     /// One step on a device: makes, records or repeats it, depending on what was done before.
-    fn run(
-        self,
-        device: &dyn DeviceAttend,
-        kept: &mut Kept,
-        caches: &[&mut SequenceCache],
-    ) -> Result<()> {
-        let kv = caches[0].spec().dtype();
+    fn run(self, device: &dyn DeviceAttend, kept: &mut Kept) -> Result<()> {
         let Kept { places, recording } = kept;
         let mut work = || {
             let _kept = keep_shapes(self.device);
-            self.forward(places, &mut |layer, qkv| attend_there(device, kv, layer, qkv))
+            Launches { config: self.config, device, places }.submit(self)
         };
         if matches!(recording, State::Warm)
             && let Ok(_alone) = self.shared.try_write()
@@ -203,35 +150,35 @@ impl Over<'_> {
         }
     }
 
-    /// All layers over one token of each sequence, from and to `places`. All other memory that it
-    /// allocates is freed.
-    fn forward(
+    /// One step over caches in this process's memory, by candle but for attention. The result is
+    /// that of [`KeptSteps::step`].
+    fn step_here(
         self,
-        places: &Places,
-        attend: &mut dyn FnMut(usize, [&Tensor; 3]) -> Result<Tensor>,
-    ) -> Result<()> {
-        let Places { x, cos, sin, kinds, logits, queries } = places;
-        let batch = x.dim(0).map_err(failed)?;
-        let mut x = x.clone();
-        for (at, layer) in self.weights.layers.iter().enumerate() {
-            let turn = |angles: &Tensor| angles.narrow(0, kinds[at] * batch, batch);
-            let (cos, sin) = (turn(cos).map_err(failed)?, turn(sin).map_err(failed)?);
-            let [q, k, v] = layer.project(self.config, &x, [&cos, &sin]).map_err(failed)?;
-            let attended = attend(at, [&q, &k, &v])?;
-            q.unsqueeze(0).and_then(|q| queries.slice_set(&q, 0, at)).map_err(failed)?;
-            x = layer.finish(self.config, &x, &attended, batch).map_err(failed)?;
-        }
-        let last = || {
-            logits.slice_set(
-                &self.weights.head.apply(&rms_norm(
-                    &x,
-                    &self.weights.norm,
-                    self.config.rms_eps,
-                )?)?,
-                0,
-                0,
-            )
+        attention: &mut Attention,
+        input: &StepInput<'_>,
+        caches: &mut [&mut SequenceCache],
+        logits: &mut [f32],
+    ) -> Result<Tensor> {
+        let Self { config, weights, device, .. } = self;
+        let batch = caches.len();
+        let angles = |values: &[f32]| {
+            let pairs = config.head_dim / 2;
+            Tensor::from_slice(values, (values.len() / pairs, pairs), device).map_err(failed)
         };
-        last().map_err(failed)
+        let (cos, sin) = (angles(input.cos)?, angles(input.sin)?);
+        let mut x = weights.embedded(config, input.tokens).map_err(failed)?;
+        let mut queries = Vec::with_capacity(config.layers);
+        for (at, layer) in weights.layers.iter().enumerate() {
+            let turn = |angles: &Tensor| angles.narrow(0, input.kinds[at] * batch, batch);
+            let (cos, sin) = (turn(&cos).map_err(failed)?, turn(&sin).map_err(failed)?);
+            let [q, k, v] = layer.project(config, &x, [&cos, &sin]).map_err(failed)?;
+            let attended = attend_here(attention, caches, at, [&q, &k, &v])?;
+            queries.push(q);
+            x = layer.finish(config, &x, &attended, batch).map_err(failed)?;
+        }
+        let last = rms_norm(&x, &weights.norm, config.rms_eps)
+            .and_then(|states| weights.head.apply(&states));
+        logits.copy_from_slice(&rows(&last.map_err(failed)?)?);
+        Tensor::stack(&queries, 0).map_err(failed)
     }
 }

@@ -3,8 +3,11 @@
 use candle_core::quantized::QMatMul;
 use candle_core::{DType, Device, Module, Tensor};
 
+use super::address::address;
 use super::branch::TensorBranch;
-use super::{failed, product};
+use super::{DeviceAttend, failed, product};
+use crate::attention::cuda::MatrixProduct;
+use crate::attention::cuda::params::Numbers;
 use crate::element::Dtype;
 use crate::model::arch::{BlockSpec, FeedSpec, LinearSpec, PartSpec};
 use crate::model::config::Config;
@@ -43,7 +46,88 @@ pub(crate) struct TensorLinear {
     bias: Option<Tensor>,
 }
 
+/// Where the results of a linear layer's parts are, with the number of their columns. Tensors that
+/// hold some of them are kept until this is dropped.
+pub(super) struct Outputs {
+    parts: Vec<(Numbers, usize)>,
+    tensors: Vec<Tensor>,
+}
+
+impl Outputs {
+    /// Columns of the results side by side.
+    pub(super) fn columns(&self, first: usize, count: usize) -> Result<Numbers> {
+        let mut before = 0;
+        for &(numbers, columns) in &self.parts {
+            if first >= before && first + count <= before + columns {
+                return Ok(numbers.from_column(first - before));
+            }
+            before += columns;
+        }
+        Err(Error::run(format!("columns {first}..{} lie in no one part", first + count)))
+    }
+
+    /// Copies the results to `y`, unless they were written there.
+    pub(super) fn place_in(&self, y: &Tensor) -> Result<()> {
+        match &self.tensors[..] {
+            [] => Ok(()),
+            [results] => y.slice_set(results, 0, 0).map_err(failed),
+            _ => Err(Error::run("a linear layer of several parts gives no one result")),
+        }
+    }
+}
+
 impl TensorLinear {
+    /// The type of activations that [`Self::multiply`] takes.
+    pub(super) fn input_dtype(&self) -> Dtype {
+        match self.parts.first() {
+            Some(Product::Dense(weight)) => of_tensor(weight),
+            _ => Dtype::F32,
+        }
+    }
+
+    /// The address of the bias, or 0.
+    pub(super) fn bias_address(&self) -> Result<u64> {
+        self.bias.as_ref().map_or(Ok(0), address)
+    }
+
+    /// `x W^T`, without the bias, of a tensor whose memory holds rows of [`Self::input_dtype`].
+    /// Dense weights write it to `y`, whose memory is as large in f32, in the type `of_y` or their
+    /// own.
+    pub(super) fn multiply(
+        &self,
+        device: &dyn DeviceAttend,
+        (x, rows): (&Tensor, usize),
+        y: &Tensor,
+        of_y: Option<Dtype>,
+    ) -> Result<Outputs> {
+        let inputs = x.elem_count() / rows;
+        if let [Product::Dense(weight)] = &self.parts[..] {
+            let (dtype, outputs) = (of_tensor(weight), weight.dim(1).map_err(failed)?);
+            let weight = address(&weight.t().map_err(failed)?)?;
+            let y = Numbers::new(address(y)?, outputs, of_y.unwrap_or(dtype));
+            device.multiply(&MatrixProduct {
+                weight: Numbers::new(weight, inputs, dtype),
+                x: Numbers::new(address(x)?, inputs, dtype),
+                y,
+                rows,
+                inputs,
+                outputs,
+            })?;
+            return Ok(Outputs { parts: vec![(y, outputs)], tensors: Vec::new() });
+        }
+        let mut outputs = Outputs { parts: Vec::new(), tensors: Vec::new() };
+        for part in &self.parts {
+            let Product::Quantised(weight) = part else {
+                return Err(Error::run("a dense part of a linear layer that is quantised"));
+            };
+            let y = weight.forward(x).map_err(failed)?;
+            let columns = y.elem_count() / rows;
+            outputs.parts.push((Numbers::new(address(&y)?, columns, Dtype::F32), columns));
+            outputs.tensors.push(y);
+        }
+        Ok(outputs)
+    }
+
     /// Inputs, where a part is quantised.
     fn quantised_inputs(&self) -> Option<usize> {
         self.parts.iter().find_map(|part| match part {
@@ -91,6 +175,15 @@ impl TensorLinear {
     }
 }
 
+/// The element type of a dense weight.
+fn of_tensor(weight: &Tensor) -> Dtype {
+    match weight.dtype() {
+        DType::F16 => Dtype::F16,
+        DType::BF16 => Dtype::Bf16,
+        _ => Dtype::F32,
+    }
+}
+
 /// Most rows of a recorded step over quantised weights. Up to this number candle uses its product
 /// for few rows, whose working memory is allocated at the start.
 const SETTLED_ROWS: usize = 8;
@@ -114,9 +207,26 @@ pub struct TensorWeights {
     pub(crate) layers: Vec<TensorLayer>,
     pub(crate) norm: Tensor,
     pub(super) head: TensorLinear,
+    narrow: Option<Dtype>,
 }
 
 impl TensorWeights {
+    /// The residual stream before the first layer, f32 `[tokens, hidden]`.
+    pub(super) fn embedded(&self, config: &Config, tokens: &[u32]) -> candle_core::Result<Tensor> {
+        let ids = Tensor::from_slice(tokens, tokens.len(), self.embedding.device())?;
+        let embedded = self.embedding.index_select(&ids, 0)?.to_dtype(DType::F32)?;
+        match config.additions.embedding_factor {
+            1.0 => Ok(embedded),
+            factor => embedded * f64::from(factor),
+        }
+    }
+
+    /// The embedding's rows on the device.
+    pub(super) fn table(&self) -> Result<Numbers> {
+        let columns = self.embedding.dim(1).map_err(failed)?;
+        Ok(Numbers::new(address(&self.embedding)?, columns, of_tensor(&self.embedding)))
+    }
+
     /// Copies the host's weights to `device`; with `keep_blocks`, those that are quantised in the
     /// file come from the file. On candle's CPU device, whose products in other types are slow or
     /// missing, every dense matrix becomes f32.
@@ -144,7 +254,8 @@ impl TensorWeights {
                 TensorLinear { parts: blocks.map_or_else(dense, Ok)?, bias: None }
             }
         };
-        let weights = Self { embedding, layers, norm: vector(&host.norm, device)?, head };
+        let (norm, narrow) = (vector(&host.norm, device)?, host.types().narrow());
+        let weights = Self { embedding, layers, norm, head, narrow };
         weights.settle(device).map_err(failed)?;
         Ok(weights)
     }
@@ -156,11 +267,10 @@ impl TensorWeights {
             .chain([&self.head])
     }
 
-    /// Whether the weights have fewer bits than f32.
-    pub(super) fn is_narrow(&self) -> bool {
-        let wide =
-            |part: &Product| matches!(part, Product::Dense(weight) if weight.dtype() == DType::F32);
-        !self.linears().flat_map(|linear| &linear.parts).all(wide)
+    /// Where the model's weights have fewer bits than f32, the 16-bit type that is nearest to them.
+    /// candle's CPU device widens them, which changes nothing here.
+    pub(super) fn narrow(&self) -> Option<Dtype> {
+        self.narrow
     }
 
     /// Whether a decode step of so many rows uses the same memory each time.

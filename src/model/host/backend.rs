@@ -8,6 +8,7 @@ use crate::model::backend::{Backend, BackendWeights, Blueprint};
 use crate::model::buffers::StepBuffers;
 use crate::model::config::Config;
 use crate::model::hooks::{PrefillHooks, StepObserver};
+use crate::model::states::PromptStates;
 use crate::model::weights::Weights;
 
 /// Weights and caches in this process's memory.
@@ -42,8 +43,9 @@ impl Backend for HostBackend {
         tokens: &[u32],
         caches: &mut [&mut SequenceCache],
         hooks: PrefillHooks<'_>,
-    ) -> Result<Vec<f32>> {
-        self.run_prompt(model, tokens, caches, hooks)
+    ) -> Result<PromptStates> {
+        let states = self.run_prompt(model, tokens, caches, hooks)?;
+        Ok(PromptStates::here(states, model.config.hidden))
     }
 
     fn extend(

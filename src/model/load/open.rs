@@ -152,6 +152,8 @@ impl Opened {
             None => None,
             Some(placement) => {
                 let keep_blocks = dtype.is_none();
+                let what = format!("the weights of {}", self.name);
+                placement.check_memory(&what, weights.types().bytes())?;
                 let read = TensorWeights::read(
                     &self.config,
                     &weights,
@@ -165,7 +167,7 @@ impl Opened {
         self.tensors.intact()?;
         let decoder = match tensors {
             None => Decoder::new(self.config, weights)?,
-            Some(tensors) => Decoder::on_device(self.config, weights, tensors)?,
+            Some(tensors) => Decoder::on_device(self.config, &weights, tensors)?,
         };
         Ok(Model { name: self.name, decoder, tokenizer: self.tokenizer.map(Arc::new) })
     }

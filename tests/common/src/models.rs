@@ -192,7 +192,7 @@ pub fn prefill(
     let states = with_quiet_hooks(|hooks| {
         model.decoder.prefill(prompt, &mut [&mut cache], PrefillHooks { chunk, ..hooks })
     });
-    (cache, states.unwrap())
+    (cache, states.unwrap().rows(0..prompt.len()).unwrap())
 }
 
 /// Logits after every token of a prompt.
