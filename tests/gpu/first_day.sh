@@ -13,6 +13,9 @@ set -uo pipefail
 program=$(realpath "${1:?the kscope program}")
 result=$(realpath -m "${2:?the JSON file to write}")
 sizes=${SIZES:-full}
+# The steps run in another folder.
+LD_LIBRARY_PATH=$(python3 -c 'import os; print(":".join(os.path.abspath(p) for p in os.environ.get("LD_LIBRARY_PATH", "").split(":") if p))')
+export LD_LIBRARY_PATH
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
