@@ -91,7 +91,10 @@ const WORDS: &[(&str, &str)] = &[
         "wavelength of a rotation pair in tokens: short ones tell near positions apart, long ones hold meaning",
     ),
     ("live q², live k²", "mean squares of a channel in this run: of queries, and of stored keys"),
-    ("machine", "how fast this machine reads memory, measured once"),
+    (
+        "machine",
+        "how fast this machine reads memory: the best measurement, again where steps were faster",
+    ),
     ("mask", "which K channels of every head are stored"),
     (
         "max, p99, 99.9 %",

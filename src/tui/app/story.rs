@@ -84,6 +84,11 @@ pub fn is_here(state: &State) -> bool {
         && state.story.as_ref().is_some_and(here)
 }
 
+/// Whether the mask at work is the story's own, so that nothing of the user's is unsaved.
+pub fn sets_mask(state: &State) -> bool {
+    state.story.as_ref().is_some_and(|story| story.chapter == Chapter::TooSharp)
+}
+
 /// A story that is being told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DemoStory {

@@ -31,6 +31,7 @@ pub fn update(state: &mut State, action: Action) -> Vec<Effect> {
         effects.extend(after(state));
     }
     effects.extend(complete(state));
+    state.forget_untrue();
     effects
 }
 
@@ -191,6 +192,7 @@ fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     if key.kind == KeyEventKind::Release {
         return Vec::new();
     }
+    state.forget_read();
     // What was explained closes with any key; one that only closes does nothing else.
     let was_open = state.explained.take().is_some();
     let context = state.context();

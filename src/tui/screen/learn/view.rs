@@ -18,7 +18,7 @@ use crate::tui::app::side;
 use crate::tui::app::state::State;
 use crate::tui::color::{Role, Shade};
 use crate::tui::fitting::{best, tail};
-use crate::tui::paint::put;
+use crate::tui::paint::{put, roughly};
 use crate::tui::screen::Screen;
 use crate::tui::screen::learn::layout;
 use crate::tui::screen::learn::state::{Field, Learning, LearningPart};
@@ -261,16 +261,6 @@ fn time(seconds: f64) -> String {
     format!("{}:{:02}", seconds / 60, seconds % 60)
 }
 
-/// A duration as one says it of an estimate: 40 s, 7 min, 1 h 30 min.
-pub(super) fn roughly(seconds: f64) -> String {
-    let minutes = (seconds / 60.0).round() as u64;
-    match seconds {
-        ..100.0 => format!("{:.0} s", (seconds / 5.0).ceil() * 5.0),
-        ..6000.0 => format!("{minutes} min"),
-        _ => format!("{} h {} min", minutes / 60, minutes % 60 / 10 * 10),
-    }
-}
-
 /// A sentence over as many lines as it needs.
 fn sentence(text: &str, pane: &mut Pane<'_>, style: ratatui::style::Style) {
     for line in wrapped(text, usize::from(pane.area.width)) {
@@ -419,17 +409,5 @@ fn verdict(state: &State, rows: &[CheckRow], pane: &mut Pane<'_>) {
             _ => Role::Dim,
         };
         pane.line(Line::from(Span::styled(text, theme.style(role))));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn estimates_are_said_in_round_numbers() {
-        let words = [3.0, 41.0, 99.0, 100.0, 400.0, 5700.0, 11_500.0].map(roughly);
-        let wanted = ["5 s", "45 s", "100 s", "2 min", "7 min", "95 min", "3 h 10 min"];
-        assert_eq!(words, wanted);
     }
 }
