@@ -111,7 +111,10 @@ pub fn strip(state: &State, area: Rect, marks: Rect, buffer: &mut Buffer) {
     }
     let cursor = column_of(all, area.width, at(state));
     let legend = Line::styled(
-        format!("KLD per token, {LOW:.0e} to {HIGH:.0} nat, log · {} lists", worst_key(state)),
+        format!(
+            "KLD per token, log: {LOW:.0e} to {HIGH:.0} nat and above · {} lists",
+            worst_key(state)
+        ),
         theme.style(Role::Dim),
     );
     let width = legend.width() as u16;
@@ -205,7 +208,7 @@ fn worst(state: &State, pane: &mut Pane<'_>) {
     }
 }
 
-/// The position, such as `token 211 of 512`.
+/// The position, such as `cursor: token 211 of 512`.
 pub fn place(state: &State) -> String {
-    format!("token {} of {}", count(at(state)), count(state.run.pairs.len()))
+    format!("cursor: token {} of {}", count(at(state)), count(state.run.pairs.len()))
 }

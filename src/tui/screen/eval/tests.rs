@@ -347,3 +347,20 @@ fn before_a_run_and_with_many_rows() {
     let csv = String::from_utf8(make(&state, ExportFormat::Csv).unwrap()).unwrap();
     assert!(csv.starts_with("suite,task,ctx,mask") && csv.lines().count() > 6, "{csv}");
 }
+
+/// Before there is anything to show, it once showed the map again.
+#[test]
+fn what_a_run_does_is_said_before_there_is_one() {
+    let mut state = session(SMALL, ColorDepth::None);
+    (state.screen, state.size) = (Screen::Eval, (200, 60));
+    let frame = text(&draw(&state));
+    for words in [
+        "what an evaluation does",
+        "asks for facts hidden in prompts of 512 and 1,024 tokens",
+        "recall tasks",
+        "niah_single_1",
+    ] {
+        assert!(frame.contains(words), "{words}: {frame}");
+    }
+    assert!(!frame.contains("at work ──"), "{frame}");
+}

@@ -20,9 +20,8 @@ use crate::tui::color::{Role, Shade};
 use crate::tui::fitting::{best, tail};
 use crate::tui::paint::{put, roughly};
 use crate::tui::screen::Screen;
-use crate::tui::screen::learn::layout;
 use crate::tui::screen::learn::state::{Field, Learning, LearningPart};
-use crate::tui::screen::map;
+use crate::tui::screen::learn::{layout, outline};
 use crate::tui::screen::map::layout::{Grid, grid};
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{Chart, Heatmap, meter};
@@ -281,7 +280,7 @@ fn importance(state: &State, area: Rect, buffer: &mut Buffer) {
     pane.title("importance", &note);
     let Some(factors) = &learning.factors else {
         pane.note(if learning.runs() { "comes with the first update" } else { "as it is learned" });
-        map::view::at_work(state, &mut pane);
+        outline::render(state, &mut pane);
         return;
     };
     let grid = grid(state, pane.area, factors.shape());

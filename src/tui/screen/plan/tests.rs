@@ -222,3 +222,22 @@ fn the_loaded_model_is_planned_with_its_own_mask() {
     act(&mut state, Command::Reset);
     assert_eq!(state.screens.plan, Planning::default());
 }
+
+/// The demo's context of 2,560 once stood beside prompts of 8,192 tokens, and work that nothing pays
+/// back as an amount "gained".
+#[test]
+fn tokens_fit_the_context_and_what_is_not_gained_is_no_saving() {
+    let mut info = crate::tui::testing::info(SMALL);
+    (info.max_context, info.context) = (2_560, 2_560);
+    let mut state = crate::tui::testing::session_of(info, ColorDepth::None);
+    (state.screen, state.size) = (Screen::Plan, (200, 60));
+    let frame = text(&draw(&state));
+    let knob =
+        |name: &str| frame.lines().find(|line| line.contains(name)).expect("a knob").to_owned();
+    assert!(knob("tokens in").contains(" 2,048"), "{frame}");
+    assert!(knob("tokens out").contains(" 512"), "{frame}");
+    assert!(frame.contains("the work costs $9,600, and nothing is gained"), "{frame}");
+    assert!(!frame.contains("-$9,600") && frame.contains("1 → 1 GPU,"), "{frame}");
+    // The text of the run stands there once.
+    assert_eq!(frame.matches("text ──").count(), 1, "{frame}");
+}

@@ -56,8 +56,9 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
             cost::cost(state, &report, &mut pane);
             if parts.is_wide {
                 outcome::assumed(&report, &mut pane);
+            } else {
+                side::tail(state, &mut pane);
             }
-            side::tail(state, &mut pane);
         }
         None if more => {
             outcome::grid(state, &request, &mut pane);

@@ -122,7 +122,7 @@ fn the_table_and_the_plot_have_one_figure_for_the_mask_in_use() {
     // The text has grown when the sweep begins: what it finds is newer.
     let sent = trials(&press(&mut state, 's'));
     send(&mut state, over(Subject::Trial(sent[3].id), 0.5, 9));
-    let told = "over the sweep's tokens";
+    let told = "now: over other tokens";
     assert_eq!(in_use(&state), (0.0403, None, true));
     assert!(text(&draw(&state)).contains(told));
     send(&mut state, over(Subject::Trial(sent[20].id), 0.0062, 9));
