@@ -100,7 +100,8 @@ fn split(state: &State, body: Rect) -> (Rect, Option<Rect>) {
         let (strip, shown) = columns(body.width.saturating_sub(least + label), shape, 0);
         label + shown.min(shape.kv_heads) as u16 * (strip + 1)
     });
-    let side = (body.width - used.min(body.width)).clamp(least, (body.width / 2).max(least));
+    let most = (body.width * 2 / 3).max(least);
+    let side = (body.width - used.min(body.width)).clamp(least, most);
     let first = state.split_columns(state.screen.side_name(), body.width, body.width - side);
     let side = body.width - first.min(body.width);
     let main = Rect { width: body.width - side, ..body };

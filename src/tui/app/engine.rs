@@ -10,7 +10,7 @@ use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::run::{Phase, RunView};
-use crate::tui::app::state::{Dirty, OtherMask, State};
+use crate::tui::app::state::{Dirty, Holds, OtherMask, State};
 use crate::tui::app::table::Metric;
 use crate::tui::app::{steer, story};
 use crate::tui::screen::Screen;
@@ -147,7 +147,10 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
         Event::Memory(memory) => state.run.memory = Some(memory),
         Event::Bandwidth(measured) => gauge::take(state, *measured),
         Event::Paused => state.phase = Phase::Paused,
-        Event::Resumed => state.phase = Phase::Running,
+        Event::Resumed => {
+            state.phase = Phase::Running;
+            state.toast.take_if(|toast| toast.holds == Holds::Standing);
+        }
         Event::Finished(finish) => {
             state.phase = Phase::Finished(finish);
             steer::loop_ended(state);

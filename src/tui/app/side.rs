@@ -231,7 +231,8 @@ pub fn defined(
     if pane.area.height < 4 || room < 16 {
         return;
     }
-    pane.title(title, note);
+    let fits = title.chars().count() + note.chars().count() + 3 <= usize::from(pane.area.width);
+    pane.title(title, if fits { note } else { "" });
     for (word, meaning) in words {
         let text = std::iter::once((*meaning, theme.style(Role::Dim)));
         let lines = text_lines::wrap(text, room, 4_000);

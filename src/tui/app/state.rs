@@ -103,7 +103,7 @@ pub enum Holds {
     Looping,
     /// While the run is over.
     Over,
-    /// While no text is generated.
+    /// Until the run that was paused goes on.
     Standing,
 }
 
@@ -405,12 +405,12 @@ impl State {
 
     /// Takes a message away that is no longer true.
     pub fn forget_untrue(&mut self) {
-        let (over, runs) = (self.is_over(), matches!(self.phase, Phase::Running));
+        let over = self.is_over();
         let is_untrue = |toast: &mut Toast| match toast.holds {
-            Holds::Always => false,
+            // The engine says when it goes on.
+            Holds::Always | Holds::Standing => false,
             Holds::Looping => !self.run.loop_told,
             Holds::Over => !over,
-            Holds::Standing => runs,
         };
         if self.toast.take_if(is_untrue).is_some() {
             self.dirty = Dirty::Now;

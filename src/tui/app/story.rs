@@ -183,7 +183,7 @@ fn stores(state: &State) -> String {
     let (stored, dense) = (state.run.kv.total(), model.bytes_at(state.run.cached).1.total());
     let less = match dense.checked_sub(stored) {
         Some(less) if less > 0 && stored > 0 => {
-            format!(", {:.0} % fewer bytes", 100.0 * less as f64 / dense as f64)
+            format!(", {:.0} % fewer bytes in all", 100.0 * less as f64 / dense as f64)
         }
         _ => String::new(),
     };

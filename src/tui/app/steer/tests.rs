@@ -171,6 +171,7 @@ fn a_text_that_ended_early_goes_on_past_its_end_by_the_same_key() {
     assert!(!state.plan.ignore_end, "the next run ends where the model ends it");
     assert!(!matches!(state.overlay, Some(Overlay::Palette(_))));
     // Past the end of a text that loops there is only the loop, so that it is sampled as well.
+    state.rerun();
     say_tokens(&mut state, (0..60).map(|n| 5 + n % 9));
     state.phase = Phase::Finished(Finish::EndToken);
     let effects = key(&mut state, KeyCode::Char('E'));

@@ -14,7 +14,7 @@ use crate::tui::app::state::State;
 use crate::tui::app::suffered;
 use crate::tui::app::text_lines::visible;
 use crate::tui::color::Role;
-use crate::tui::fitting::fitted;
+use crate::tui::fitting::{best, fitted};
 use crate::tui::paint::put;
 use crate::tui::screen::ab::layout::{column_of, columns_of};
 use crate::tui::screen::ab::lost;
@@ -135,7 +135,9 @@ fn worst_key(state: &State) -> String {
 pub fn likeliest(state: &State, area: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
     let mut pane = Pane::new(area, theme, buffer);
-    pane.title("likeliest", &place(state));
+    let place = place(state);
+    let room = usize::from(area.width).saturating_sub("likeliest".len() + 3);
+    pane.title("likeliest", &best(room, [format!("at the cursor, {place}"), place]));
     let Some(pair) = state.run.pairs.get(at(state)) else { return };
     let half = pane.area.width / 2;
     let (a, b) = (voice(pair, ComparedSide::A), voice(pair, ComparedSide::B));
@@ -208,7 +210,7 @@ fn worst(state: &State, pane: &mut Pane<'_>) {
     }
 }
 
-/// The position, such as `cursor: token 211 of 512`.
+/// The position, such as `token 211 of 512`.
 pub fn place(state: &State) -> String {
-    format!("cursor: token {} of {}", count(at(state)), count(state.run.pairs.len()))
+    format!("token {} of {}", count(at(state)), count(state.run.pairs.len()))
 }

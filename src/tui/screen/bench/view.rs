@@ -4,13 +4,14 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
+use crate::numbers::counted;
 use crate::spread::p999_name;
 use crate::tui::app::action::Command;
 use crate::tui::app::areas;
 use crate::tui::app::state::State;
 use crate::tui::app::text_lines::wrap;
 use crate::tui::color::Role;
-use crate::tui::fitting::fitted;
+use crate::tui::fitting::{best, fitted};
 use crate::tui::paint::{placeholder, put, roughly};
 use crate::tui::screen::Screen;
 use crate::tui::screen::bench::columns::{COLUMNS, COUNT, FIGURES, NAME, RULE, TAIL, pages};
@@ -96,7 +97,9 @@ fn table(state: &State, tuning: &Tuning, rows: &BenchRows<'_>, area: Rect, buffe
     let all: Vec<[String; COUNT]> = rows.rows.iter().map(|row| cells(state, row)).collect();
     let pages = of_pages(&all, area.width);
     let page = bench.page.min(pages.len() - 1);
-    pane.title("bench", &note(state, &pages, page));
+    let room = usize::from(area.width).saturating_sub("bench".len() + 3);
+    let forms = [false, true].map(|is_short| note(state, &pages, page, is_short));
+    pane.title("bench", &best(room, forms));
     if bench.pins().is_empty() {
         return candidates::keys(state, tuning, &mut pane);
     }
@@ -168,7 +171,7 @@ fn missing(chosen: &[usize], cell: &impl Fn(usize, &str) -> String) -> String {
 
 /// What the figures are over, what is being measured, the columns that have no room, the order and
 /// the filter.
-fn note(state: &State, pages: &[Vec<usize>], page: usize) -> String {
+fn note(state: &State, pages: &[Vec<usize>], page: usize, is_short: bool) -> String {
     let bench = &state.screens.bench;
     let measures = state.key_on(Screen::Bench, Command::Sweep);
     let mut parts = Vec::new();
@@ -188,9 +191,13 @@ fn note(state: &State, pages: &[Vec<usize>], page: usize) -> String {
         let (done, all) = bench.progress(state.run.generation);
         parts.push(format!("{done} of {all}{} left · {measures} stops", about(all - done)));
     } else if let Some(covered) = bench.covered() {
+        let steps = bench.steps().unwrap_or_default();
+        let covered = if is_short { counted(steps, "step", "steps") } else { covered };
         let few = if notes::too_few(state).is_some() { "too few to rank: " } else { "" };
         match bench.is_of_earlier(state.run.generation) {
+            true if is_short => parts.push(format!("{few}run before, {covered}")),
             true => parts.push(format!("{few}run before, {covered} · {measures} measures this")),
+            false if is_short => parts.push(format!("{few}{covered}")),
             false => parts.push(format!("{few}over the same {covered}")),
         }
     } else if !bench.pins().is_empty() {

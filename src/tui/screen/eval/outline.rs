@@ -11,6 +11,7 @@ use crate::tui::app::side;
 use crate::tui::app::state::State;
 use crate::tui::screen::Screen;
 use crate::tui::screen::eval::state::{EvalField, EvalForm};
+use crate::tui::screen::eval::view::RECALL_WORDS;
 use crate::tui::widget::pane::Pane;
 
 /// Draws the outline in what is left of a pane.
@@ -37,6 +38,7 @@ pub(super) fn render(state: &State, pane: &mut Pane<'_>) {
         let tasks: Vec<(&str, &str)> =
             tasks.iter().map(|(name, about)| (*name, about.as_str())).collect();
         side::defined(state, ("recall tasks", "what is hidden and asked for"), &tasks, pane);
+        side::defined(state, ("words of the tables", ""), &RECALL_WORDS, pane);
     }
 }
 
@@ -61,5 +63,12 @@ fn parts(form: &EvalForm, most: usize) -> Vec<(&'static str, String)> {
     ];
     let own = all.into_iter().filter(|(suite, _)| form.suite == Suite::All || form.suite == *suite);
     let control = "dense is measured beside itself: what differs there is no loss of a mask";
-    own.map(|(_, part)| part).chain([("control", control.to_owned())]).collect()
+    let rest = [
+        ("control", control),
+        ("tables", "fill in while it runs, dense beside every mask, each with its error"),
+        ("lost", "samples that a mask lost are listed; one opens in A/B, where the step is seen"),
+        ("folder", "with one, a run that was stopped goes on where it was"),
+    ];
+    let rest = rest.map(|(word, meaning)| (word, meaning.to_owned()));
+    own.map(|(_, part)| part).chain(rest).collect()
 }

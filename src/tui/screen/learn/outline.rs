@@ -9,6 +9,7 @@ use crate::tui::app::side;
 use crate::tui::app::state::State;
 use crate::tui::screen::Screen;
 use crate::tui::screen::learn::state::{Field, Form};
+use crate::tui::screen::learn::view::WORDS;
 use crate::tui::widget::pane::Pane;
 
 /// Draws the outline in what is left of a pane.
@@ -23,9 +24,18 @@ pub(super) fn render(state: &State, pane: &mut Pane<'_>) {
     side::defined(state, ("what a run does", &note), &steps, pane);
     let fields = Field::ALL.map(|field| (field.name(), field.about()));
     side::defined(state, ("its settings", ""), &fields, pane);
+    side::defined(state, ("what it tells", "while it learns"), &WORDS, pane);
+    side::defined(state, ("the verdict", "by a paired test, with its p"), &VERDICTS, pane);
     let rules: Vec<(&str, &str)> = Rule::ALL.iter().map(|rule| (rule.words, rule.about)).collect();
     side::defined(state, ("rules that choose channels", ""), &rules, pane);
 }
+
+/// What the check can say of a mask.
+const VERDICTS: [(&str, &str); 3] = [
+    ("ship", "dense's answers are not told apart from the mask's, by enough of them"),
+    ("do not ship", "the mask loses more answers than chance explains"),
+    ("not enough evidence", "too few answers to tell; it says how many would do"),
+];
 
 /// The parts of a run, each with what it does.
 fn steps(form: &Form, settings: &Settings) -> Vec<(&'static str, String)> {

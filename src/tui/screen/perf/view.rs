@@ -72,7 +72,11 @@ fn allocator(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
 /// What the formula gives for longer contexts.
 fn forecast(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     let target = state.target_context;
-    pane.title("KV cache at context", "computed, batch 1");
+    let (title, note) = match pane.area.width {
+        ..40 => ("at context", "computed"),
+        _ => ("KV cache at context", "computed, batch 1"),
+    };
+    pane.title(title, note);
     let (masked, dense) = model.bytes_at(target);
     let most = model.info.max_context;
     let of = format!("{} of {}", count(target), count(most));

@@ -5,6 +5,7 @@ use ratatui::text::Line;
 
 use crate::capacity::{CapacityReport, Scenario, price, usd};
 use crate::numbers::{count, counted};
+use crate::printable::wrapped;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
 use crate::tui::fitting::best;
@@ -70,7 +71,11 @@ fn saving(state: &State, net: &[f64], pane: &mut Pane<'_>) {
             cost if cost < 0.0 => format!("the work costs {}", usd_short(-cost)),
             _ => "no work".to_owned(),
         };
-        return pane.note(format!("{work}, and nothing is gained in {months} months"));
+        let text = format!("{work}, and nothing is gained in {months} months");
+        for line in wrapped(&text, usize::from(pane.area.width)) {
+            pane.note(line);
+        }
+        return;
     }
     let Some(area) = pane.take(CHART_ROWS) else { return };
     let theme = &state.theme;

@@ -224,13 +224,16 @@ fn typing_replaces_the_name_that_is_offered_and_editing_keeps_it() {
     assert!(offered.ends_with(".safetensors"));
     letters(&mut state, "mine.safetensors");
     assert_eq!(typed(&mut state), "mine.safetensors");
+    key(&mut state, KeyCode::Esc);
     act(&mut state, Command::SaveMask);
     key(&mut state, KeyCode::Home);
     letters(&mut state, "my-");
     assert_eq!(typed(&mut state), format!("my-{offered}"));
+    key(&mut state, KeyCode::Esc);
     act(&mut state, Command::SaveMask);
     update(&mut state, Action::Paste("x.safetensors".to_owned()));
     assert_eq!(typed(&mut state), "x.safetensors");
+    key(&mut state, KeyCode::Esc);
     act(&mut state, Command::SaveMask);
     assert!(matches!(&key(&mut state, KeyCode::Enter)[..], [Effect::Save(_)]), "as it is offered");
 }

@@ -222,7 +222,7 @@ fn the_masks_and_the_points_are_exported_as_a_table() {
     let lines: Vec<&str> = csv.lines().collect();
     assert_eq!(lines.len(), 5, "{csv}");
     assert!(lines[0].starts_with(
-        "what,sparsity_target,align,kept_share,bytes_share,context_tokens,kv_bytes_at_context,steps,kld_mean"
+        "what,sparsity_target,align,kept_share,middle_bytes_share,cache_bytes_share,context_tokens,kv_bytes_at_context,steps,kld_mean"
     ));
     let bytes =
         crate::mask::bytes::pruned(&state.model.as_ref().unwrap().mask, Window::default(), 8192, 2)

@@ -73,7 +73,12 @@ fn computed(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     let theme = &state.theme;
     let (text, dim) = (theme.style(Role::Text), theme.style(Role::Dim));
     let context = state.target_context;
-    pane.title("effect", &format!("computed at {} tokens", count(context)));
+    let room = usize::from(pane.area.width).saturating_sub("effect".len() + 3);
+    let forms = [
+        format!("computed at {} tokens", count(context)),
+        format!("computed · {}", count(context)),
+    ];
+    pane.title("effect", &best(room, forms));
     let heads = ["now", "set", "saved", "Δ saved"].map(str::to_owned);
     row(
         pane,
@@ -207,28 +212,36 @@ fn widths(tuning: &Tuning, pane: &mut Pane<'_>) {
 }
 
 /// The title of what is measured.
-const QUALITY: &str = "quality and speed";
+const QUALITY: [&str; 2] = ["quality and speed", "quality"];
+/// Columns from which on it is said in whole.
+const WIDE: u16 = 36;
 
 fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane: &mut Pane<'_>) {
     let theme = &state.theme;
     let (text, dim) = (theme.style(Role::Text), theme.style(Role::Dim));
+    let quality = QUALITY[usize::from(pane.area.width < WIDE)];
     if model.info.solo {
-        pane.title(QUALITY, "not measured");
+        pane.title(quality, "not measured");
         pane.note("divergence needs a dense side: start without --solo");
         return;
     }
     let generation = state.run.generation;
     let (figures, is_fresh) = match tuning.figures(generation) {
         Freshness::None => {
-            pane.title(QUALITY, "not measured yet");
+            pane.title(quality, "not measured yet");
             let words = match state.replay {
-                true => ["comes with the tokens, where it was measured", "comes with the tokens"],
+                true => [
+                    "comes with the tokens, where it was measured",
+                    "comes with the tokens",
+                    "with the tokens",
+                ],
                 false if state.is_over() => {
-                    ["Enter measures over the last tokens", "Enter measures"]
+                    ["Enter measures over the last tokens", "Enter measures", "⏎ measures"]
                 }
                 false => [
                     "comes with the next 64 tokens; Enter asks again",
                     "comes with 64 tokens; Enter asks again",
+                    "comes with 64 tokens",
                 ],
             };
             pane.note(best(usize::from(pane.area.width), words.map(str::to_owned)));
@@ -249,13 +262,13 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
                     format!("measured · {steps} steps"),
                 ],
             };
-            let room = usize::from(pane.area.width).saturating_sub(QUALITY.len() + 3);
-            pane.title(QUALITY, &best(room, forms));
+            let room = usize::from(pane.area.width).saturating_sub(quality.len() + 3);
+            pane.title(quality, &best(room, forms));
             (figures, true)
         }
         Freshness::Stale(figures) => {
             pane.title(
-                QUALITY,
+                quality,
                 if tuning.is_waiting() { "stale · retuning" } else { "stale · measuring" },
             );
             (figures, false)
