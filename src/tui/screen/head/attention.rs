@@ -15,6 +15,7 @@ use crate::tui::app::pictures;
 use crate::tui::app::pictures::CELL;
 use crate::tui::app::state::State;
 use crate::tui::color::{Role, Shade, paint};
+use crate::tui::fitting::best;
 use crate::tui::graphics;
 use crate::tui::graphics::{PlacedPicture, Raster, number_of};
 use crate::tui::paint::put;

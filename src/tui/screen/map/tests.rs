@@ -244,7 +244,7 @@ fn the_panel_stands_beside_the_strips_at_every_width() {
         let mut state = session(shape, ColorDepth::None);
         for width in 100..=240 {
             state.size = (width, 40);
-            let areas = areas(&state);
+            let areas = areas::areas(&state);
             let side = areas.side.expect("shown");
             let grid = layout::grid(&state, areas.main, shape);
             let last = grid.strip_of(0, grid.heads.end - 1).expect("a strip");
