@@ -206,7 +206,10 @@ fn note(state: &State, pages: &[Vec<usize>], page: usize, is_short: bool) -> Str
     if !bench.pins().is_empty() && pages.len() > 1 {
         let hidden: usize = pages[1..].iter().map(|page| page.len() - 1).sum();
         parts.push(match page {
-            0 => format!("+{hidden} columns {}", state.key_on(Screen::Bench, Command::Right)),
+            0 => {
+                let more = counted(hidden, "column", "columns");
+                format!("+{more} {}", state.key_on(Screen::Bench, Command::Right))
+            }
             page => {
                 let back = state.key_on(Screen::Bench, Command::Left);
                 format!("page {} of {}, {back} back", page + 1, pages.len())
