@@ -13,6 +13,11 @@ pub fn count(number: usize) -> String {
     text
 }
 
+/// A number of things in words: `1 token`, `1,024 tokens`.
+pub fn counted(number: usize, one: &str, many: &str) -> String {
+    format!("{} {}", count(number), if number == 1 { one } else { many })
+}
+
 /// Bytes with three digits or so, in binary units: `1.50 GiB`.
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];

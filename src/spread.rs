@@ -87,6 +87,50 @@ impl Spread {
     }
 }
 
+/// The median of some values, and the interval that holds the true median 95 times of 100.
+///
+/// The ends are order statistics, so that neither a few slow steps nor the shape of the
+/// distribution matters (Conover, Practical Nonparametric Statistics, section 3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MedianInterval {
+    /// The median.
+    pub median: f64,
+    /// The lower end.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+}
+
+impl MedianInterval {
+    /// Fewest values that have one: even the smallest and the largest of five miss the true median
+    /// more often than five times of 100.
+    pub const LEAST: usize = 6;
+
+    /// That of these values; `None` for fewer than [`Self::LEAST`].
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        if values.len() < Self::LEAST {
+            return None;
+        }
+        let median = median(&mut values);
+        let (n, last) = (values.len() as f64, values.len() - 1);
+        // Ranks, counted from 0.
+        let low = (((n - 1.96 * n.sqrt()) / 2.0).floor() as usize).max(1) - 1;
+        let high = (((n + 1.96 * n.sqrt()) / 2.0).ceil() as usize).min(last);
+        Some(Self { median, low: values[low], high: values[high] })
+    }
+
+    /// Whether the true median may be this.
+    pub fn holds(&self, value: f64) -> bool {
+        (self.low..=self.high).contains(&value)
+    }
+
+    /// Distance of the farther end from the median.
+    pub fn half(&self) -> f64 {
+        (self.high - self.median).max(self.median - self.low)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +140,26 @@ mod tests {
         assert_eq!((median(&mut [3.0, 1.0, 2.0]), median(&mut [4.0, 1.0, 2.0, 3.0])), (2.0, 2.5));
         let times = [1, 4, 2, 3].map(Duration::from_millis);
         assert_eq!((median_ms(&times), median_ms(&[])), (2.5, 0.0));
+    }
+
+    /// How often it holds the true median of numbers that are drawn at random.
+    #[test]
+    fn an_interval_of_the_median_holds_it_nineteen_times_of_twenty() {
+        assert_eq!(MedianInterval::of([1.0; 5]), None);
+        let six = MedianInterval::of([3.0, 1.0, 2.0, 6.0, 5.0, 4.0]).expect("enough");
+        assert_eq!((six.median, six.low, six.high, six.half()), (3.5, 1.0, 6.0, 2.5));
+        assert!(six.holds(1.0) && !six.holds(6.1));
+        let mut random = crate::random::SplitMix64::new(7);
+        let mut uniform = || (random.draw() >> 11) as f64 / (1_u64 << 53) as f64;
+        for n in [6, 20, 64, 65] {
+            let mut held = 0;
+            for _ in 0..2_000 {
+                // Far from symmetric: the median of u³ is 1/8.
+                let values: Vec<f64> = (0..n).map(|_| uniform().powi(3)).collect();
+                held += usize::from(MedianInterval::of(values).expect("enough").holds(0.125));
+            }
+            assert!((1_880..=1_980).contains(&held), "{held} of 2000 for {n}");
+        }
     }
 
     #[test]

@@ -213,8 +213,7 @@ impl Log {
         let vocab = model.config().vocab;
         let Comparison { a, b, .. } = comparison;
         let next = a.generated[0][a.generated[0].len() - 1];
-        let time = a.step_times.last().copied().unwrap_or_default();
-        let step = DenseStep { fed, next, logits: a.logits(0, vocab).into(), time };
+        let step = DenseStep { fed, next, logits: a.logits(0, vocab).into() };
         self.timed.push(step.clone());
         self.recent.push(step);
         let likely = |side: &Side| {

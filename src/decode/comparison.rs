@@ -64,13 +64,16 @@ impl ComparisonSetup {
     }
 }
 
+/// What is said of tokens that leave no room for another one.
+pub const NO_ROOM: &str = "leaves no room in the context";
+
 /// Refuses a prompt of `tokens` tokens that leaves no room for a token in the context.
 pub fn check_room(tokens: usize, context: usize) -> Result<()> {
     if tokens < context {
         return Ok(());
     }
     Err(Error::input(format!(
-        "a prompt of {} tokens leaves no room in the context of {}",
+        "a prompt of {} tokens {NO_ROOM} of {}",
         count(tokens),
         count(context)
     )))

@@ -1,6 +1,7 @@
 //! What all follow-ups of a conversation share, before any token of them is read.
 
 use crate::cache::SequenceCache;
+use crate::decode::comparison::NO_ROOM;
 use crate::model::Model;
 use crate::model::decoder::PrefillHooks;
 use crate::model::tokenizer::NextTurn;
@@ -25,7 +26,7 @@ pub fn check_room(tokens: usize, max_new: usize, context: usize) -> Result<()> {
     }
     if tokens >= context {
         return Err(Error::input(format!(
-            "the conversation with this turn has {} tokens and leaves no room in the context of {}",
+            "the conversation with this turn has {} tokens and {NO_ROOM} of {}",
             count(tokens),
             count(context)
         )));

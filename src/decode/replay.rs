@@ -23,8 +23,6 @@ pub struct DenseStep {
     pub next: u32,
     /// Logits, `[vocab]`.
     pub logits: Arc<[f32]>,
-    /// The dense side's compute time.
-    pub time: Duration,
 }
 
 /// The last dense steps of a run, up to a fixed number.

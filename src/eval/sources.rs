@@ -18,7 +18,10 @@ fn whole(piece: &HaystackPiece) -> String {
 }
 
 /// The text files of a folder, sorted.
-fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
+///
+/// # Errors
+/// A folder that cannot be read, or holds no text.
+pub fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
     let io = |cause: std::io::Error| error::io("reading", folder, &cause);
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(io)? {

@@ -10,6 +10,7 @@ use ratatui::widgets::Widget;
 
 use crate::numbers::count;
 use crate::printable::{Breaks, is_obeyed, printable};
+use crate::spread::MedianInterval;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
@@ -93,6 +94,24 @@ pub fn number(value: f32) -> String {
     }
 }
 
+/// The time of a step over that of a dense step beside it, with its 95 % interval: `0.64 ±.02`, and
+/// `≈1.01 ±.04` where it is not told apart from 1.
+pub fn ratio(beside: &MedianInterval) -> String {
+    let alike = if beside.holds(1.0) { "≈" } else { "" };
+    let half = format!("{:.2}", beside.half());
+    format!("{alike}{:.2} ±{}", beside.median, half.strip_prefix('0').unwrap_or(&half))
+}
+
+/// A duration as one says it of an estimate: 40 s, 7 min, 1 h 30 min.
+pub fn roughly(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).round() as u64;
+    match seconds {
+        ..100.0 => format!("{:.0} s", (seconds / 5.0).ceil() * 5.0),
+        ..6000.0 => format!("{minutes} min"),
+        _ => format!("{} h {} min", minutes / 60, minutes % 60 / 10 * 10),
+    }
+}
+
 /// A wavelength in tokens, short: `6.3`, `412`, `2.6M`.
 pub fn wavelength(tokens: f64) -> String {
     match tokens {
@@ -101,5 +120,25 @@ pub fn wavelength(tokens: f64) -> String {
         t if t < 10_000.0 => count(t.round() as usize),
         t if t < 1e6 => format!("{:.0}k", t / 1e3),
         t => format!("{:.1}M", t / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn estimates_are_said_in_round_numbers() {
+        let words = [3.0, 41.0, 99.0, 100.0, 400.0, 5700.0, 11_500.0].map(roughly);
+        let wanted = ["5 s", "45 s", "100 s", "2 min", "7 min", "95 min", "3 h 10 min"];
+        assert_eq!(words, wanted);
+    }
+
+    #[test]
+    fn a_ratio_that_may_be_one_says_so() {
+        let of = |median, low, high| ratio(&MedianInterval { median, low, high });
+        assert_eq!(of(0.641, 0.62, 0.655), "0.64 ±.02");
+        assert_eq!(of(1.012, 0.97, 1.03), "≈1.01 ±.04");
+        assert_eq!(of(3.5, 2.0, 4.0), "3.50 ±1.50");
     }
 }

@@ -1,5 +1,5 @@
 //! Measurements during decode: one replayed step at a time, so that neither waits long for the
-//! other.
+//! other. A mask and the dense side are replayed in turn, so that their times can be compared.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use crate::Result;
 use crate::cache::CacheSpec;
 use crate::decode::divergence::{Divergence, StepDivergence};
 use crate::decode::replay::{ROUNDS, Replay, Stretch};
-use crate::spread::Spread;
+use crate::model::Model;
+use crate::spread::{MedianInterval, Spread};
 
 /// The measurements that are waiting.
 #[derive(Default)]
@@ -30,6 +31,27 @@ struct Job {
     kind: Kind,
     stretch: Arc<Stretch>,
     replay: Replay,
+    /// The dense side over the same steps, in turn with the mask's; none in a timed run, which has
+    /// rounds of its own.
+    dense: Option<Replay>,
+}
+
+impl Job {
+    /// Repeats the next step, and that of the dense side before or after it; false once there is
+    /// none.
+    fn step(&mut self, model: &Model) -> Result<bool> {
+        let Some(dense) = &mut self.dense else { return self.replay.step(model) };
+        // Neither side always comes second.
+        let is_first = self.replay.times.len().is_multiple_of(2);
+        if is_first {
+            dense.step(model)?;
+        }
+        let goes_on = self.replay.step(model)?;
+        if !is_first {
+            dense.step(model)?;
+        }
+        Ok(goes_on)
+    }
 }
 
 enum Kind {
@@ -82,17 +104,20 @@ impl Measurements {
             self.at_work = self.next(both)?;
         }
         let Some(job) = &mut self.at_work else { return Ok(None) };
-        if job.replay.step(&model)? {
+        if job.step(&model)? {
             return Ok(None);
         }
-        let Some(Job { kind, stretch, replay }) = self.at_work.take() else { return Ok(None) };
+        let Some(Job { kind, stretch, replay, dense }) = self.at_work.take() else {
+            return Ok(None);
+        };
+        let replays = (&replay, dense.as_ref());
         match kind {
             Kind::Now(revision) => {
                 self.now.take_if(|wanted| *wanted == revision);
-                Ok(Some(measured(Subject::Now(revision), &stretch, &replay, 0)))
+                Ok(Some(measured(Subject::Now(revision), &stretch, replays, 0)))
             }
             Kind::Trial(id) => {
-                Ok(Some(measured(Subject::Trial(id), &stretch, &replay, self.trials.len())))
+                Ok(Some(measured(Subject::Trial(id), &stretch, replays, self.trials.len())))
             }
             Kind::Timed(mut rounds) => {
                 rounds.times[ROUNDS[rounds.done]].extend(&replay.times);
@@ -116,7 +141,8 @@ impl Measurements {
         let stretch = || Ok(Arc::new(Stretch::new(&both.comparison.a.caches[0], &both.recent)?));
         let job = |kind, stretch: Arc<Stretch>, spec: &Arc<CacheSpec>| {
             let replay = Replay::new(model, Arc::clone(&stretch), spec)?;
-            Ok(Some(Job { kind, stretch, replay }))
+            let dense = Replay::new(model, Arc::clone(&stretch), stretch.dense_spec())?;
+            Ok(Some(Job { kind, stretch, replay, dense: Some(dense) }))
         };
         let at_work = both.comparison.b.caches[0].spec();
         if std::mem::take(&mut self.timed) {
@@ -146,16 +172,28 @@ fn timed(both: &Both, stretch: Arc<Stretch>, rounds: Rounds) -> Result<Job> {
         _ => Arc::clone(both.comparison.b.caches[0].spec()),
     };
     let replay = Replay::new(both.comparison.model(), Arc::clone(&stretch), &spec)?;
-    Ok(Job { kind: Kind::Timed(rounds), stretch, replay })
+    Ok(Job { kind: Kind::Timed(rounds), stretch, replay, dense: None })
 }
 
-fn measured(subject: Subject, stretch: &Stretch, replay: &Replay, left: usize) -> Event {
+fn measured(
+    subject: Subject,
+    stretch: &Stretch,
+    (replay, dense): (&Replay, Option<&Replay>),
+    left: usize,
+) -> Event {
     let steps: &[StepDivergence] = &replay.steps;
+    let dense: &[Duration] = dense.map_or(&[], |dense| &dense.times);
+    let shares = replay
+        .times
+        .iter()
+        .zip(dense)
+        .map(|(own, dense)| own.as_secs_f64() / dense.as_secs_f64().max(f64::MIN_POSITIVE));
     Event::Measured(Box::new(Measured {
         subject,
         divergence: Divergence::of(steps),
-        a_ms: Spread::of_times(stretch.steps().iter().map(|step| &step.time)),
+        a_ms: Spread::of_times(dense),
         b_ms: Spread::of_times(&replay.times),
+        beside: MedianInterval::of(shares),
         kv: replay.kv_bytes(),
         dense_kv: stretch.dense_bytes(),
         left,

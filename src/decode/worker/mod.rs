@@ -24,6 +24,7 @@ pub use engine::Engine;
 pub use event::{Envelope, Event};
 pub use run::prompt_tokens;
 pub use setup::{Loader, Setup};
+pub use sides::STRETCH;
 
 #[cfg(test)]
 mod tests;

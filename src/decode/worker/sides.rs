@@ -307,7 +307,6 @@ impl Both {
                 fed,
                 next: a.generated[0].last().copied().unwrap_or_default(),
                 logits: a.logits(0, vocab).into(),
-                time: a.step_times.last().copied().unwrap_or_default(),
             });
         }
         self.settle();

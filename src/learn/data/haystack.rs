@@ -78,7 +78,7 @@ const ENDINGS: [&str; 4] = ["txt", "md", "jsonl", "ndjson"];
 ///
 /// # Errors
 /// A folder that cannot be read, or holds no text.
-fn files_of(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+pub fn haystack_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
         let path = match (path.strip_prefix("~"), etcetera::home_dir()) {
@@ -120,7 +120,7 @@ pub fn load(files: &[PathBuf], field: &str) -> Result<Haystack> {
     let pieces = if files.is_empty() {
         fetched(&LEARNED)?
     } else {
-        files_of(files)?
+        haystack_files(files)?
             .iter()
             .map(|path| Ok(HaystackPiece::new(named(path), read(path, field)?)))
             .collect::<Result<_>>()?

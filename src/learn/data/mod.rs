@@ -6,7 +6,9 @@
 mod haystack;
 mod tasks;
 
-pub use haystack::{Haystack, HaystackPart, HaystackPiece, SENTENCES, held_out, load, source};
+pub use haystack::{
+    Haystack, HaystackPart, HaystackPiece, SENTENCES, haystack_files, held_out, load, source,
+};
 pub use tasks::{
     Draw, Question, Task, Text, Tokens, draw, draw_of_length, text_rows, tokens, window_of,
 };

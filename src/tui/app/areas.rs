@@ -78,7 +78,7 @@ pub fn areas(state: &State) -> Areas {
 fn split(state: &State, body: Rect) -> (Rect, Option<Rect>) {
     let has_panel = state.screen.parts().side.is_some();
     let wide = body.width >= PANEL_FROM;
-    if !has_panel || !state.panel.unwrap_or(wide) {
+    if !has_panel || !state.shows_panel(wide) {
         return (body, None);
     }
     if !wide {
@@ -100,8 +100,9 @@ fn split(state: &State, body: Rect) -> (Rect, Option<Rect>) {
         let (strip, shown) = columns(body.width.saturating_sub(least + label), shape, 0);
         label + shown.min(shape.kv_heads) as u16 * (strip + 1)
     });
-    let side = (body.width - used.min(body.width)).clamp(least, (body.width / 2).max(least));
-    let first = state.splits.first(state.screen.side_name(), body.width, body.width - side);
+    let most = (body.width * 2 / 3).max(least);
+    let side = (body.width - used.min(body.width)).clamp(least, most);
+    let first = state.split_columns(state.screen.side_name(), body.width, body.width - side);
     let side = body.width - first.min(body.width);
     let main = Rect { width: body.width - side, ..body };
     (main, Some(Rect { x: main.right(), width: side, ..body }))

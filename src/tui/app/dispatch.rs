@@ -77,7 +77,7 @@ fn shared(state: &mut State, command: Command) -> Vec<Effect> {
         Command::Log => state.log_open = !state.log_open,
         Command::Show(screen) => state.screen = screen,
         Command::Panel => {
-            state.panel = Some(areas::areas(state).side.is_none());
+            state.show_panel(areas::areas(state).side.is_none());
             return vec![splits::remember(state)];
         }
         Command::SplitLess | Command::SplitMore | Command::SplitNext | Command::SplitReset => {

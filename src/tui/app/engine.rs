@@ -1,7 +1,7 @@
 //! What the engine's events change.
 
 use crate::Error;
-use crate::decode::comparison::Mode;
+use crate::decode::comparison::{Mode, NO_ROOM};
 use crate::decode::session::Finish;
 use crate::decode::worker::event::{Subject, Wish};
 use crate::decode::worker::{Envelope, Event};
@@ -10,10 +10,12 @@ use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::run::{Phase, RunView};
-use crate::tui::app::state::{Dirty, Gauge, OtherMask, State};
+use crate::tui::app::state::{Dirty, Holds, OtherMask, State};
 use crate::tui::app::table::Metric;
 use crate::tui::app::{steer, story};
+use crate::tui::screen::Screen;
 use crate::tui::screen::bench::state::MaskBench;
+use crate::tui::screen::perf::gauge;
 use crate::tui::screen::tune::outcome;
 use crate::tui::screen::tune::state::Tuning;
 
@@ -98,13 +100,21 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
         },
         Event::Refused { wish: Wish::Ask, sentence } => {
             state.run.reads_turn = false;
-            state.tell(sentence, true);
+            let way_on = match sentence.contains(NO_ROOM) {
+                true => format!(
+                    ": {} begins again with the first prompt, {} types another",
+                    state.key(Command::Rerun),
+                    state.key_on(Screen::Text, Command::EditPrompt)
+                ),
+                false => String::new(),
+            };
+            state.tell(format!("{sentence}{way_on}"), true);
         }
         Event::Refused { wish: Wish::Attend, sentence } => {
             state.screens.head.refuse(sentence);
         }
         Event::Refused { wish: Wish::Bandwidth, sentence } => {
-            state.bandwidth = Gauge::Refused(sentence);
+            gauge::refuse(state, sentence);
         }
         Event::Refused { wish, sentence } => {
             if wish == Wish::Sweep {
@@ -135,9 +145,12 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
         Event::Attended(row) => state.screens.head.take(*row),
         Event::Head(detail) => state.run.head = Some(*detail),
         Event::Memory(memory) => state.run.memory = Some(memory),
-        Event::Bandwidth(measured) => state.bandwidth = Gauge::Known(*measured),
+        Event::Bandwidth(measured) => gauge::take(state, *measured),
         Event::Paused => state.phase = Phase::Paused,
-        Event::Resumed => state.phase = Phase::Running,
+        Event::Resumed => {
+            state.phase = Phase::Running;
+            state.toast.take_if(|toast| toast.holds == Holds::Standing);
+        }
         Event::Finished(finish) => {
             state.phase = Phase::Finished(finish);
             steer::loop_ended(state);

@@ -56,6 +56,14 @@ fn value(state: &State, model: &ModelView) -> Option<String> {
     if !own.is_finite() {
         return Some(format!("; it has no {}, because it is not stored.", metric.name()));
     }
+    if values.iter().all(|&value| value == own) {
+        let value = number(own);
+        return Some(format!(
+            "; its {} ({}) is {value}, as that of all channels of the head.",
+            metric.name(),
+            metric.unit()
+        ));
+    }
     Some(format!(
         "; its {} ({}) is {}, number {} of {} in the head.",
         metric.name(),

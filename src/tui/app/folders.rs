@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::learn::data::SENTENCES;
+use crate::eval::sources::files_of;
+use crate::learn::data::{SENTENCES, haystack_files};
 use crate::model::fetch::texts::DOMAINS;
 use crate::model::load::{FETCHABLE, Fetchable};
 use crate::tui::app::path_prompt::{Listing, PathFor};
@@ -47,8 +48,15 @@ pub fn trouble(purpose: PathFor, typed: &str) -> Option<String> {
     purpose.paths(typed).into_iter().filter(|path| !is_name(path)).find_map(|path| {
         let expanded = expanded(path);
         if purpose.is_read() {
-            return (!expanded.exists())
-                .then(|| format!("{path}: there is no such file or folder"));
+            if !expanded.exists() {
+                return Some(format!("{path}: there is no such file or folder"));
+            }
+            let texts = match purpose {
+                PathFor::Learn(_) => haystack_files(&[expanded]).map(drop),
+                PathFor::Eval(_) if expanded.is_dir() => files_of(&expanded).map(drop),
+                _ => Ok(()),
+            };
+            return texts.err().map(|error| error.to_string());
         }
         // The folder of an evaluation's results is made.
         let is_file = matches!(purpose, PathFor::Learn(_));
@@ -156,6 +164,12 @@ mod tests {
         assert_eq!((trouble(haystack, ""), trouble(haystack, &both)), (None, None));
         let one = trouble(haystack, &format!("{}, {}", at("a.txt"), at("b.txt"))).expect("missing");
         assert!(one.contains("b.txt") && !one.contains("a.txt"), "{one}");
+        // A folder without texts was once taken, and refused when the run began.
+        std::fs::create_dir(at("empty")).expect("made");
+        for purpose in [haystack, PathFor::Eval(EvalField::Text)] {
+            let empty = trouble(purpose, &at("empty")).expect("nothing in it");
+            assert!(empty.contains("empty") && empty.contains("found none"), "{empty}");
+        }
         let texts = PathFor::Eval(EvalField::Text);
         assert_eq!(trouble(texts, "moby-dick, sentences"), None, "names");
         assert!(trouble(haystack, "moby-dick").is_some(), "a file of this name is meant");

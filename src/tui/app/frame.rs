@@ -49,9 +49,9 @@ pub fn render(state: &State, buffer: &mut Buffer) {
         message::render_reason(state, area, buffer);
     }
     header::footer(state, areas.footer, buffer);
-    message::render(state, areas.footer, header::message_room(state, areas.footer), buffer);
     explain::render(state, areas.footer, buffer);
     lists::render(state, buffer.area, buffer);
+    message::render(state, &areas, buffer);
     question::render(state, buffer.area, buffer);
     ground(state, buffer);
     state.theme.depth.convert(buffer);

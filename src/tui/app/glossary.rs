@@ -74,8 +74,9 @@ const WORDS: &[(&str, &str)] = &[
     ("dense", "decoding with the whole cache, nothing dropped"),
     ("dropped head", "a head that keeps no channel: its middle tokens store no K and no V"),
     ("fed", "the token that both sides read next; forced means that B reads the tokens of A"),
-    ("fewer, fewer bytes", "what a mask or plan takes less than a dense cache of the same tokens"),
+    ("fewer bytes", "what the whole cache takes less than a dense one of the same tokens"),
     ("formula", "bytes of the elements that the cache stores, computed"),
+    ("greedy", "temperature 0: the likeliest token is taken every time"),
     ("half", "a rotation pair of which only one channel is kept"),
     (
         "importance",
@@ -91,18 +92,34 @@ const WORDS: &[(&str, &str)] = &[
         "wavelength of a rotation pair in tokens: short ones tell near positions apart, long ones hold meaning",
     ),
     ("live q², live k²", "mean squares of a channel in this run: of queries, and of stored keys"),
-    ("machine", "how fast this machine reads memory, measured once"),
+    (
+        "loops",
+        "the text ends in copies of the same tokens, at least three; what is repeated is easy, so losses look small",
+    ),
+    (
+        "machine",
+        "how fast this machine reads memory: the best measurement, again where steps were faster",
+    ),
     ("mask", "which K channels of every head are stored"),
     (
         "max, p99, 99.9 %",
         "the largest value; the one that 99 %, or 99.9 %, are not above, shown from 100 or 1,000 values on",
     ),
     ("median, p50", "half of the values are below it"),
+    (
+        "middle logits ±",
+        "root of the mean squared change of the attention logits of the step's middle tokens under the mask or plan",
+    ),
     ("middle", "tokens between sink and recent; only they are pruned"),
     ("pair", "two channels that the rotary embedding turns together, i and i + half of the head"),
+    (
+        "of middle, of cache",
+        "stored bytes as a share of dense's: of the middle tokens alone (f16), or of the whole cache with sink and recent",
+    ),
     ("parts", "the first token at which the texts of A and B differ"),
     ("plan", "how many bits each K channel and each head's V has: 16, 8, 4, 2 or 0"),
-    ("±", "standard error of the mean over the steps"),
+    ("±, ± stderr", "standard error of the mean over the steps"),
+    ("reached", "how fast a step reads its bytes, of what the machine reads from memory"),
     ("reads", "bytes of weights and cache that a step reads once"),
     ("recall", "share of the facts asked for on the Eval screen that were said"),
     ("resident", "memory of the whole process"),
@@ -110,8 +127,17 @@ const WORDS: &[(&str, &str)] = &[
     ("saved", "the mask or plan as it was loaded, or as it was last written to a file"),
     ("same top", "share of steps at which A and B have the same likeliest token"),
     ("sink+recent", "bytes of the first and last tokens, which keep every channel"),
+    (
+        "× dense, time / dense",
+        "time of a step over that of a dense step made right before or after it; ± is the 95 % interval of the median",
+    ),
+    ("≈", "not told apart: the difference is within its error"),
     ("TPOT", "time per output token"),
     ("TTFT", "time to first token: the prefill of the prompt and one step"),
+    (
+        "unseen",
+        "a token of the middle that the masked head does not see, because the mask drops the head",
+    ),
 ];
 
 #[cfg(test)]
@@ -119,7 +145,7 @@ mod tests {
     use super::*;
 
     /// Plain words that mean here what they mean everywhere.
-    const PLAIN: [&str; 8] = ["name", "K", "V", "ms", "± ms", "bytes", "median", "rule"];
+    const PLAIN: [&str; 7] = ["name", "K", "V", "ms", "bytes", "median", "rule"];
 
     #[test]
     fn every_term_of_a_table_a_title_or_a_label_is_explained() {
@@ -167,6 +193,15 @@ mod tests {
             "fed",
             "parts",
             "λ",
+            "unseen",
+            "± stderr",
+            "middle logits ±",
+            "greedy",
+            "loops",
+            "reached",
+            "of middle",
+            "of cache",
+            "≈",
         ];
         for term in of_tables.chain(labels) {
             assert!(is_explained(term), "{term}");

@@ -10,11 +10,10 @@ use crate::numbers::{count, rate};
 use crate::tui::app::action::Command;
 use crate::tui::app::chord::Chord;
 use crate::tui::app::keys::KeyContext;
-use crate::tui::app::message;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
-use crate::tui::app::story;
 use crate::tui::app::tabs::tab_places;
+use crate::tui::app::{steer, story};
 use crate::tui::color::Role;
 use crate::tui::paint::{clear, put};
 
@@ -99,10 +98,11 @@ fn status(state: &State, wide: bool) -> Line<'static> {
     }
     if let Some(looping) = state.run.looping().filter(|_| state.loading.is_none()) {
         let text = match wide {
-            true if matches!(state.phase, Phase::Finished(_)) => {
-                format!("loops every {}  ", looping.period)
+            true => {
+                let key = steer::key_out_of_loop(state);
+                let samples = key.map(|key| format!(", {key} samples")).unwrap_or_default();
+                format!("loops every {}{samples}  ", looping.period)
             }
-            true => format!("loops every {}{}  ", looping.period, goes_on(state, "samples")),
             false => "loops  ".to_owned(),
         };
         spans.push(Span::styled(text, theme.style(Role::Warn)));
@@ -120,7 +120,7 @@ fn status(state: &State, wide: bool) -> Line<'static> {
         Phase::Running => (format!("● {replay}"), Role::Good),
         Phase::Paused => ("▮▮ PAUSED".to_owned(), Role::Warn),
         Phase::Finished(Finish::EndToken) if wide && !state.replay => {
-            (format!("■ DONE (end of text{})", goes_on(state, "goes on")), Role::Dim)
+            (format!("■ DONE (end of text, {} goes on)", state.key(Command::GoOn)), Role::Dim)
         }
         Phase::Finished(finish) if wide => {
             (format!("■ DONE ({})", finish_words(*finish)), Role::Dim)
@@ -134,12 +134,6 @@ fn status(state: &State, wide: bool) -> Line<'static> {
     }
     spans.push(Span::raw(" "));
     Line::from(spans)
-}
-
-/// The key that goes on, where there is something to go on with, and what it does.
-fn goes_on(state: &State, what: &str) -> String {
-    let key = state.keys.key_of(KeyContext::Global, Command::GoOn).filter(|_| !state.replay);
-    key.map_or_else(String::new, |key| format!(", {key} {what}"))
 }
 
 /// Why a run ended.
@@ -166,12 +160,14 @@ pub fn tabs(state: &State, area: Rect, buffer: &mut Buffer) {
     let own = state.screen.parts().crumbs.map_or_else(|| title(state), |crumbs| crumbs(state));
     let crumbs: Vec<String> = std::iter::once(model.info.name.clone()).chain(own).collect();
     let last = tab_places(state).last().map_or(0, |(x, title, _)| x + title.chars().count() as u16);
-    let unsaved =
-        if !state.replay && state.screens.tune.as_ref().is_some_and(|tuning| tuning.is_unsaved()) {
-            " * unsaved "
-        } else {
-            ""
-        };
+    let unsaved = if !state.replay
+        && !story::sets_mask(state)
+        && state.screens.tune.as_ref().is_some_and(|tuning| tuning.is_unsaved())
+    {
+        " * unsaved "
+    } else {
+        ""
+    };
     let text = format!("{} ", crumbs.join(" › "));
     let (width, marked) = (text.chars().count() as u16, unsaved.chars().count() as u16);
     if last + width + marked < area.width {
@@ -199,14 +195,12 @@ pub fn tabs(state: &State, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// Keys of the focused part, and the current message.
+/// Keys of the focused part.
 pub fn footer(state: &State, area: Rect, buffer: &mut Buffer) {
     clear(buffer, area, state.theme.bar());
     let theme = &state.theme;
     let context = state.context();
-    let toast = message::in_footer(state, message_room(state, area));
-    let reserved = toast.as_ref().map_or(0, |line| line.width() as u16).min(area.width);
-    let room = usize::from(area.width - reserved);
+    let room = usize::from(area.width);
     // Help is always shown. The other keys follow in the order of the table, as far as they fit.
     // A key that the story takes is not the screen's.
     let of_story = |key: &Chord| {
@@ -239,20 +233,5 @@ pub fn footer(state: &State, area: Rect, buffer: &mut Buffer) {
         spans.push(Span::styled(hint.0.clone(), theme.style(Role::Accent)));
         spans.push(Span::styled(format!(" {}  ", hint.1), theme.style(Role::Dim)));
     }
-    put(buffer, Rect { width: room as u16, ..area }, 0, 0, Line::from(spans));
-    if let Some(toast) = toast {
-        let text: String = toast.spans.iter().map(|span| span.content.as_ref()).collect();
-        put(buffer, area, area.width - reserved, 0, toast);
-        let own = Rect { x: area.right() - reserved, width: reserved, ..area };
-        message::link_path(state, &text, own, buffer);
-    }
-}
-
-/// Columns of the footer that a message can have: the key of the help stays.
-pub fn message_room(state: &State, area: Rect) -> u16 {
-    let context = state.context();
-    let help = state.keys.of(context).find(|row| row.command == Command::Help);
-    let key = help.and_then(|row| Some((row.keys.first()?.to_string(), row.label)));
-    let taken = key.map_or(0, |(keys, label)| keys.chars().count() + label.chars().count() + 4);
-    area.width.saturating_sub(taken as u16)
+    put(buffer, area, 0, 0, Line::from(spans));
 }

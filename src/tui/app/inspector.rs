@@ -50,6 +50,11 @@ fn about(state: &State, model: &ModelView, at: Place) -> Vec<Vec<String>> {
         let own = values[channel];
         let of = count(values.len());
         facts.push(match own.is_finite() {
+            // A rank among equals says nothing.
+            true if values.iter().all(|&value| value == own) => {
+                let value = format!("{} {}", metric.name(), number(own));
+                vec![format!("{value}, as all of the head"), value]
+            }
             true => {
                 let value = format!("{} {}", metric.name(), number(own));
                 vec![format!("{value} ({} of {of})", rank(values, own)), value]
@@ -106,6 +111,22 @@ mod tests {
                 assert!(!line.contains('…'), "{screen:?}: {line}");
             }
         }
+    }
+
+    /// The head that learning dropped had "importance 0 (1 of 64)".
+    #[test]
+    fn equal_values_have_no_rank() {
+        let mut state = session(SMALL, ColorDepth::None);
+        state.size = (120, 40);
+        (state.at.layer, state.at.head) = (2, 1);
+        assert!(line(&state).contains("importance 0, as all of the head"), "{}", line(&state));
+        let said = crate::tui::app::explain::channel(&state).expect("a channel");
+        assert!(
+            said.contains("is 0, as that of all channels") && !said.contains("number 1"),
+            "{said}"
+        );
+        state.at.head = 0;
+        assert!(line(&state).contains(" of 64)"), "{}", line(&state));
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub const LIST: &[KeyBinding] = &[
     (C::Open, "enter", "run", "run or go to the selected entry"),
     (C::Up, "up ctrl-p", "", "entry above"),
     (C::Down, "down ctrl-n", "", "entry below"),
+    (C::First, "home", "", "first entry; where a path is typed, its beginning"),
+    (C::Last, "end", "", "last entry; where a path is typed, its end"),
     (C::HalfUp, "pageup", "", "ten entries up"),
     (C::HalfDown, "pagedown", "", "ten entries down"),
     (C::Complete, "tab", "complete", "complete a path, or select the next one that fits"),

@@ -2,6 +2,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use crate::printable::wrapped;
@@ -59,9 +60,12 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let behind = Span::raw(typed).width().saturating_sub(list.input.visual_cursor());
     let cursor = inner.x + 2 + Span::raw(shown.as_str()).width().saturating_sub(behind) as u16;
     let prompt = Span::styled("› ", state.theme.style(Role::Accent));
-    put(buffer, inner, 0, 0, Line::from(vec![prompt, Span::raw(shown)]));
+    // An offered name that typing replaces looks selected.
+    let is_offered = matches!(overlay, Overlay::Path(prompt) if prompt.is_offered);
+    let style = if is_offered { state.theme.selected() } else { Style::new() };
+    put(buffer, inner, 0, 0, Line::from(vec![prompt, Span::styled(shown, style)]));
     if cursor < inner.right() {
-        let style = ratatui::style::Style::new().add_modifier(ratatui::style::Modifier::REVERSED);
+        let style = Style::new().add_modifier(ratatui::style::Modifier::REVERSED);
         buffer[(cursor, inner.y)].set_style(style);
     }
     let entries = entries(state);

@@ -8,6 +8,7 @@ use crate::numbers::{self, count};
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
+use crate::tui::fitting::best;
 use crate::tui::paint::put;
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{BarPart, stacked};
@@ -80,7 +81,14 @@ pub fn less(state: &State, pane: &mut Pane<'_>, now: CacheBytes, dense: CacheByt
     let share = 100.0 * less as f64 / dense.total().max(1) as f64;
     let text = match less {
         0 => "no fewer bytes: no middle token yet".to_owned(),
-        _ => format!("{} = {share:.1} % fewer bytes", numbers::bytes(less as u64)),
+        _ => {
+            let bytes = numbers::bytes(less as u64);
+            let forms = [
+                format!("{bytes} = {share:.1} % fewer bytes"),
+                format!("{share:.1} % fewer bytes"),
+            ];
+            best(usize::from(pane.area.width), forms)
+        }
     };
     let role = if less > 0 { Role::Good } else { Role::Dim };
     pane.line(Line::styled(text, state.theme.style(role)));

@@ -1,10 +1,11 @@
-//! The current message: in the footer where it fits there, otherwise in whole above it.
+//! The current message, in whole above the keys.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
+use crate::tui::app::areas::Areas;
 use crate::tui::app::link;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
@@ -47,36 +48,42 @@ pub fn render_reason(state: &State, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// The message as the footer shows it; `None` where there is none, or where it takes more than this
-/// many columns and is shown above.
-pub fn in_footer(state: &State, room: u16) -> Option<Line<'static>> {
-    let (sentence, failed) = said(state)?;
-    let role = if failed { Role::Bad } else { Role::Warn };
-    let style = state.theme.style(role).add_modifier(Modifier::BOLD);
-    let line = Line::styled(format!(" {sentence} "), style);
-    (line.width() <= usize::from(room)).then_some(line)
+/// The row of a message: that of the inspector line, or else the last one of the screen's own. Rows
+/// with keys, of the footer and of the story, are never covered.
+fn last_row(areas: &Areas) -> u16 {
+    let body = match areas.side {
+        Some(side) if areas.main.width == 0 => side,
+        _ => areas.main,
+    };
+    areas.inspector.map_or(body.bottom(), |line| line.bottom())
 }
 
-/// Draws a message that does not fit the footer in whole above it. `room` are the columns that the
-/// footer has for it.
-pub fn render(state: &State, footer: Rect, room: u16, buffer: &mut Buffer) {
+/// Draws the message above what has keys, in whole.
+pub fn render(state: &State, areas: &Areas, buffer: &mut Buffer) {
     let Some((sentence, failed)) = said(state) else { return };
     // What is explained is drawn in the same place, and was asked for by the last key.
-    if in_footer(state, room).is_some() || state.explained.is_some() {
+    if state.explained.is_some() {
         return;
     }
     let role = if failed { Role::Bad } else { Role::Warn };
     let style = state.theme.style(role).add_modifier(Modifier::BOLD);
-    let width = usize::from(footer.width.saturating_sub(4));
-    let lines = wrap(std::iter::once((sentence, style)), width, 4_000);
-    let rows = (lines.len() as u16 + 1).min(footer.y).min(MOST_ROWS);
-    let area = Rect { y: footer.y - rows, height: rows, ..footer };
+    let (whole, bottom) = (areas.footer, last_row(areas));
+    let width = usize::from(whole.width.saturating_sub(2));
+    let mut lines = wrap(std::iter::once((sentence, style)), width, 4_000);
+    // A line keeps several rows apart from what is above them.
+    let is_apart = lines.len() > 1;
+    let most = MOST_ROWS.min(bottom);
+    lines.truncate(usize::from(most - u16::from(is_apart)));
+    let rows = lines.len() as u16 + u16::from(is_apart);
+    let area = Rect { y: bottom - rows, height: rows, ..whole };
     clear(buffer, area, state.theme.bar());
-    for x in area.left()..area.right() {
-        buffer[(x, area.y)].set_symbol("─").set_style(state.theme.style(role));
+    if is_apart {
+        for x in area.left()..area.right() {
+            buffer[(x, area.y)].set_symbol("─").set_style(state.theme.style(role));
+        }
     }
-    for (line, y) in lines.into_iter().zip(area.y + 1..area.bottom()) {
-        let row = Rect { x: area.x + 2, y, width: area.width.saturating_sub(4), height: 1 };
+    for (line, y) in lines.into_iter().zip(area.y + u16::from(is_apart)..area.bottom()) {
+        let row = Rect { x: area.x + 1, y, width: width as u16, height: 1 };
         let text: String = line.spans.iter().map(|span| span.content.as_ref()).collect();
         put(buffer, row, 0, 0, line);
         link_path(state, &text, row, buffer);
@@ -84,7 +91,7 @@ pub fn render(state: &State, footer: Rect, room: u16, buffer: &mut Buffer) {
 }
 
 /// Makes the path in a shown text a link, where all of it is shown. `area` is where the text is.
-pub fn link_path(state: &State, text: &str, area: Rect, buffer: &mut Buffer) {
+fn link_path(state: &State, text: &str, area: Rect, buffer: &mut Buffer) {
     let Some(path) = state.toast.as_ref().and_then(|toast| toast.link.as_ref()) else { return };
     let shown = path.display().to_string();
     let Some((before, _)) = text.split_once(&shown) else { return };
@@ -97,12 +104,18 @@ pub fn link_path(state: &State, text: &str, area: Rect, buffer: &mut Buffer) {
 
 #[cfg(test)]
 mod tests {
+    use ratatui::crossterm::event::KeyCode;
+
+    use crate::decode::session::Finish;
     use crate::decode::worker::event::Event;
-    use crate::tui::app::action::Action;
+    use crate::tui::app::action::{Action, Command};
+    use crate::tui::app::areas::areas;
+    use crate::tui::app::run::Phase;
     use crate::tui::app::state::State;
     use crate::tui::app::update::update;
     use crate::tui::color::ColorDepth;
-    use crate::tui::testing::{SMALL, draw, send, session, text};
+    use crate::tui::screen::Screen;
+    use crate::tui::testing::{SMALL, act, draw, key, letters, send, session, text};
 
     const LONG: &str = "/home/somebody/a/folder/far/away/masks/learned-on-everything.safetensors: expected a mask for the model test-model with the shape 5x2x64, found one for another model with the shape 32x8x128 of which nothing can be used";
 
@@ -125,6 +138,49 @@ mod tests {
                 assert!(frame.contains("? help"), "{size:?}: {frame}");
             }
         }
+    }
+
+    /// Messages once hid the keys of the footer and of the story for as long as they were shown.
+    #[test]
+    fn a_message_covers_no_row_with_keys() {
+        for size in [(60, 16), (80, 24), (120, 40), (200, 60)] {
+            for screen in Screen::ALL {
+                let mut state = session(SMALL, ColorDepth::None);
+                (state.size, state.screen) = (size, screen);
+                let rows = |state: &State| {
+                    let areas = areas(state);
+                    let frame = text(&draw(state));
+                    let lines: Vec<String> = frame.lines().map(str::to_owned).collect();
+                    let from = areas.inspector.map_or(areas.footer.y, |line| line.bottom());
+                    lines[usize::from(from)..].to_vec()
+                };
+                let before = rows(&state);
+                for sentence in ["wrote a file", LONG] {
+                    state.tell(sentence, false);
+                    assert_eq!(rows(&state), before, "{screen:?} {size:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_goes_when_it_is_no_longer_true_or_was_read() {
+        let mut state = session(SMALL, ColorDepth::None);
+        state.phase = Phase::Finished(Finish::EndToken);
+        act(&mut state, Command::Pause);
+        let told = |state: &State| state.toast.as_ref().map(|toast| toast.sentence.clone());
+        assert!(told(&state).is_some_and(|told| told.contains("r runs it again")));
+        send(&mut state, Event::Resumed);
+        assert_eq!(told(&state), None, "it runs again");
+        // A key takes away what there was time to read, and nothing else.
+        state.tell("wrote a file", false);
+        letters(&mut state, "?");
+        assert!(told(&state).is_some());
+        let later = state.now_ms + 1_700.0;
+        update(&mut state, Action::Tick(later));
+        assert!(told(&state).is_some(), "nobody pressed a key");
+        key(&mut state, KeyCode::Esc);
+        assert_eq!(told(&state), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::decode::comparison::Mode;
 use crate::decode::divergence::{Divergence, StepDivergence};
 use crate::decode::lost::Lost;
+use crate::decode::worker::STRETCH;
 use crate::decode::worker::event::{Pair, Timed, Voice};
 use crate::spread::Spread;
 
@@ -115,6 +116,14 @@ impl Pairs {
         let recent = &self.counted()[self.counted().len().saturating_sub(RECENT)..];
         let times: Vec<f64> = recent.iter().filter_map(|pair| voice(pair, side)?.ms).collect();
         (!times.is_empty()).then(|| Spread::of(times))
+    }
+
+    /// About how long a mask takes to be measured over the last steps, in seconds: each of them with
+    /// the dense one beside it. `None` before there are any.
+    pub fn trial_seconds(&self) -> Option<f64> {
+        let ms = self.times(ComparedSide::A)?.p50 + self.times(ComparedSide::B)?.p50;
+        let steps = self.len().saturating_sub(1).min(STRETCH);
+        Some(ms * steps as f64 / 1e3)
     }
 
     /// Bytes of a side's cache.

@@ -2,6 +2,8 @@
 
 mod typed;
 
+use tui_input::InputRequest;
+
 use crate::mask::Width;
 use crate::tui::app::action::{Command, Effect, ReplayOrder};
 use crate::tui::app::files;
@@ -238,12 +240,26 @@ impl Chosen {
 
 /// A command while a list is open.
 pub fn run_in_list(state: &mut State, command: Command) -> Chosen {
+    if let Some(Overlay::Path(prompt)) = &mut state.overlay {
+        let request = match command {
+            Command::First => Some(InputRequest::GoToStart),
+            Command::Last => Some(InputRequest::GoToEnd),
+            _ => None,
+        };
+        if let Some(request) = request {
+            prompt.is_offered = false;
+            prompt.list.input.handle(request);
+            return Chosen::NOTHING;
+        }
+    }
     let count = entries(state).len();
     let Some(list) = state.list_mut() else { return Chosen::NOTHING };
     let last = count.saturating_sub(1);
     match command {
         Command::Up => list.selected = list.selected.min(last).saturating_sub(1),
         Command::Down => list.selected = (list.selected + 1).min(last),
+        Command::First => list.selected = 0,
+        Command::Last => list.selected = last,
         Command::HalfUp => list.selected = list.selected.min(last).saturating_sub(10),
         Command::HalfDown => list.selected = (list.selected + 10).min(last),
         Command::Back => state.overlay = None,
@@ -337,7 +353,7 @@ fn perform(state: &mut State, does: Does) -> Chosen {
             state.overlay = Some(Overlay::Palette(List { input, selected: 0 }));
         }
         Does::Context(tokens) => state.target_context = tokens,
-        Does::Tune(set) => return Chosen::Done(edit::set(state, set)),
+        Does::Tune(set) => return Chosen::Done(edit::set_and_say(state, set)),
         Does::Width(part, width) => {
             return Chosen::Done(edit::set_width(state, part, width));
         }

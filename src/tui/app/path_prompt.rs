@@ -186,6 +186,8 @@ pub struct PathPrompt {
     pub purpose: PathFor,
     /// What is typed, and which candidate is selected; the first is what is typed itself.
     pub list: List,
+    /// Whether what stands there was offered, and is replaced by the first letter that is typed.
+    pub is_offered: bool,
     /// The folder that was read last, as it was typed, and what it holds.
     listed: Option<(String, Listing)>,
     /// The folder that was asked for last.
@@ -196,7 +198,15 @@ impl PathPrompt {
     /// A prompt that begins with this text.
     pub fn new(purpose: PathFor, typed: &str) -> Self {
         let list = List { input: Input::from(typed.to_owned()), selected: 0 };
-        Self { purpose, list, listed: None, asked: None }
+        Self { purpose, list, is_offered: false, listed: None, asked: None }
+    }
+
+    /// Before text is typed or pasted (`replaces`), or the typed text is edited: an offered name goes,
+    /// or is from now on as if it had been typed.
+    pub fn begin_typing(&mut self, replaces: bool) {
+        if std::mem::take(&mut self.is_offered) && replaces {
+            self.list = List::default();
+        }
     }
 
     /// What is typed before the path at hand, and that path.
@@ -296,6 +306,7 @@ impl PathPrompt {
     /// Completes what is typed as far as all candidates agree. Where that adds nothing, the next
     /// candidate is selected.
     pub fn complete(&mut self, recent: &RecentFiles) {
+        self.is_offered = false;
         let all = self.candidates(recent);
         let typed = self.list.input.value();
         let paths: Vec<&str> = all
@@ -319,6 +330,14 @@ impl State {
     /// Opens the prompt for a path.
     pub fn type_path(&mut self, purpose: PathFor, typed: &str) {
         self.overlay = Some(Overlay::Path(PathPrompt::new(purpose, typed)));
+    }
+}
+
+impl State {
+    /// Opens the prompt for a path with a name that typing replaces.
+    pub fn offer_path(&mut self, purpose: PathFor, name: &str) {
+        let prompt = PathPrompt { is_offered: true, ..PathPrompt::new(purpose, name) };
+        self.overlay = Some(Overlay::Path(prompt));
     }
 }
 

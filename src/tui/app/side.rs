@@ -3,7 +3,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::text::Line;
+use ratatui::text::{Line, Span};
 
 use crate::mask::WidthCounts;
 use crate::model::additions::Rotation;
@@ -208,11 +208,44 @@ pub fn meanings(state: &State, words: &[(&str, &str)], pane: &mut Pane<'_>) {
             text_lines::wrap(pieces.into_iter(), width, 4_000)
         })
         .collect();
-    if usize::from(pane.area.height) < lines.len() + 2 {
+    if words.is_empty() || usize::from(pane.area.height) < lines.len() + 2 {
         return;
     }
     pane.title("words", "");
     lines.into_iter().for_each(|line| pane.line(line));
+}
+
+/// Words below a title, each beside what it means, as many as there is room for in whole.
+pub fn defined(
+    state: &State,
+    (title, note): (&str, &str),
+    words: &[(&str, &str)],
+    pane: &mut Pane<'_>,
+) {
+    /// Most columns of the meanings, so that lines can be read.
+    const MOST: usize = 120;
+    let theme = &state.theme;
+    let longest = words.iter().map(|(word, _)| word.chars().count()).max().unwrap_or(0) + 2;
+    let room = usize::from(pane.area.width).saturating_sub(longest).min(MOST);
+    // A title with nothing below it says nothing.
+    if pane.area.height < 4 || room < 16 {
+        return;
+    }
+    let fits = title.chars().count() + note.chars().count() + 3 <= usize::from(pane.area.width);
+    pane.title(title, if fits { note } else { "" });
+    for (word, meaning) in words {
+        let text = std::iter::once((*meaning, theme.style(Role::Dim)));
+        let lines = text_lines::wrap(text, room, 4_000);
+        if lines.len() > usize::from(pane.area.height) {
+            return;
+        }
+        for (at, mut line) in lines.into_iter().enumerate() {
+            let word = if at == 0 { *word } else { "" };
+            let name = Span::styled(format!("{word:<longest$}"), theme.style(Role::Text));
+            line.spans.insert(0, name);
+            pane.line(line);
+        }
+    }
 }
 
 /// The last lines of the text, in what is left of a pane.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::areas;
+use crate::tui::app::areas::PANEL_FROM;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
 use crate::{Error, Result, input_file};
@@ -66,16 +67,6 @@ pub struct Splits {
 }
 
 impl Splits {
-    /// Columns of the part left of a line, of `whole`: where it was moved to, or else `default`.
-    pub fn first(&self, name: &str, whole: u16, default: u16) -> u16 {
-        self.part(name, whole, default, LEAST.0)
-    }
-
-    /// The same for rows of the part above a line.
-    pub fn upper(&self, name: &str, whole: u16, default: u16) -> u16 {
-        self.part(name, whole, default, LEAST.1)
-    }
-
     fn part(&self, name: &str, whole: u16, default: u16, least: u16) -> u16 {
         let Some(share) = self.shares.get(name) else { return default };
         let wanted = (share * f64::from(whole)).round() as u16;
@@ -83,13 +74,49 @@ impl Splits {
         wanted.clamp(least, whole - least)
     }
 
-    /// Puts a line at a column or row.
-    fn put(&mut self, split: &Divider, at: i32) {
+    /// Puts a line at a column or row, under the name that it is remembered by.
+    fn put(&mut self, name: String, split: &Divider, at: i32) {
         let (start, length) = (i32::from(split.whole.0), i32::from(split.whole.1));
         let least = if split.is_upright { LEAST.0 } else { LEAST.1 };
         let least = i32::from(least).min(length / 2);
         let first = (at - start).clamp(least, (length - least).max(least));
-        self.shares.insert(split.name.to_owned(), f64::from(first) / f64::from(length.max(1)));
+        self.shares.insert(name, f64::from(first) / f64::from(length.max(1)));
+    }
+}
+
+/// Columns and rows from which on a terminal is a large one. Smaller ones have a layout of their own:
+/// there is no room in them for what a large one was divided into.
+const LARGE: (u16, u16) = (PANEL_FROM, 28);
+
+impl State {
+    /// Columns of the part left of a line, of `whole`: where it was moved to, or else `default`.
+    pub fn split_columns(&self, name: &str, whole: u16, default: u16) -> u16 {
+        self.splits.part(&self.split_name(name), whole, default, LEAST.0)
+    }
+
+    /// The same for rows of the part above a line.
+    pub fn split_rows(&self, name: &str, whole: u16, default: u16) -> u16 {
+        self.splits.part(&self.split_name(name), whole, default, LEAST.1)
+    }
+
+    /// The name that a line is remembered by at this size of the terminal.
+    fn split_name(&self, name: &str) -> String {
+        let is_large = self.size.0 >= LARGE.0 && self.size.1 >= LARGE.1;
+        if is_large { name.to_owned() } else { format!("{name}.small") }
+    }
+
+    /// Whether the panel is shown, where `default` says so unless the user has said otherwise.
+    pub fn shows_panel(&self, default: bool) -> bool {
+        let said = if self.size.0 >= LARGE.0 { self.panel } else { self.small_panel };
+        said.unwrap_or(default)
+    }
+
+    /// Shows the panel, or hides it.
+    pub fn show_panel(&mut self, shown: bool) {
+        match self.size.0 >= LARGE.0 {
+            true => self.panel = Some(shown),
+            false => self.small_panel = Some(shown),
+        }
     }
 }
 
@@ -111,8 +138,10 @@ pub fn run(state: &mut State, command: Command) -> Option<Vec<Effect>> {
         Command::SplitMore => 1,
         Command::SplitNext => 0,
         Command::SplitReset => {
-            let names: Vec<&str> = of(state).iter().map(|split| split.name).collect();
-            state.splits.shares.retain(|name, _| !names.contains(&name.as_str()));
+            let lines = of(state);
+            let names: Vec<String> =
+                lines.iter().map(|split| state.split_name(split.name)).collect();
+            state.splits.shares.retain(|name, _| !names.contains(name));
             state.splits.is_lit = false;
             return Some(vec![remember(state)]);
         }
@@ -135,7 +164,8 @@ pub fn run(state: &mut State, command: Command) -> Option<Vec<Effect>> {
         true => (split.line.x, STEP.0),
         false => (split.line.y, STEP.1),
     };
-    state.splits.put(&split, i32::from(at) + by * step);
+    let name = state.split_name(split.name);
+    state.splits.put(name, &split, i32::from(at) + by * step);
     Some(vec![remember(state)])
 }
 
@@ -150,7 +180,8 @@ pub fn grab(state: &mut State, x: u16, y: u16) -> bool {
 pub fn drag(state: &mut State, x: u16, y: u16) -> bool {
     let Some(held) = state.splits.held else { return false };
     if let Some(split) = of(state).into_iter().find(|split| split.name == held) {
-        state.splits.put(&split, i32::from(if split.is_upright { x } else { y }));
+        let name = state.split_name(split.name);
+        state.splits.put(name, &split, i32::from(if split.is_upright { x } else { y }));
     }
     true
 }
@@ -314,6 +345,38 @@ mod tests {
                         assert!(before + 2 >= least && after + 2 >= least, "{screen:?} {moved:?}");
                         text(&draw(&state));
                     }
+                }
+            }
+        }
+    }
+
+    /// A panel opened on a large terminal once took the whole map at 60x16, and a line moved there left
+    /// no room for words.
+    #[test]
+    fn what_a_large_terminal_was_divided_into_leaves_small_ones_alone_and_stays() {
+        for screen in Screen::ALL {
+            for size in [(60, 16), (80, 24), (99, 40), (120, 20)] {
+                let fresh = text(&draw(&on(screen, size)));
+                for end in [0.0, 1.0] {
+                    let mut state = on(screen, (200, 60));
+                    for split in of(&state) {
+                        state.splits.shares.insert(split.name.to_owned(), end);
+                    }
+                    state.show_panel(true);
+                    let (large, kept) = (text(&draw(&state)), state.splits.shares.clone());
+                    state.size = size;
+                    // From 100 columns on there is room for the panel, however low the terminal is.
+                    if size.0 < LARGE.0 {
+                        assert_eq!(text(&draw(&state)), fresh, "{screen:?} {size:?}");
+                    }
+                    // A line that is moved here is another one.
+                    act(&mut state, Command::SplitMore);
+                    for (name, share) in &kept {
+                        assert_eq!(state.splits.shares.get(name), Some(share), "{name}");
+                    }
+                    (state.size, state.splits.is_lit) = ((200, 60), false);
+                    state.toast = None;
+                    assert_eq!(text(&draw(&state)), large, "{screen:?} {size:?}");
                 }
             }
         }

@@ -6,7 +6,7 @@ use crate::decode::comparison::Mode;
 use crate::decode::worker::Prompt;
 use crate::decode::worker::event::Bandwidth;
 use crate::mask::CachePlan;
-use crate::tui::app::action::Playback;
+use crate::tui::app::action::{Command, Playback};
 use crate::tui::app::keys::{KeyContext, KeyTable};
 use crate::tui::app::log::LogBuffer;
 use crate::tui::app::model::ModelView;
@@ -27,6 +27,8 @@ use crate::tui::screen::{Screen, ScreenStates};
 const TOAST_MS: f64 = 4_000.0;
 /// What a letter adds from the sixtieth on.
 const LETTER_MS: f64 = 60.0;
+/// Share of that time after which the next key takes the message away.
+const READ: f64 = 0.4;
 
 /// A list that is drawn over the screen.
 #[derive(Debug, Clone)]
@@ -86,11 +88,35 @@ pub struct Toast {
     pub until_ms: f64,
     /// The file that it is about.
     pub link: Option<std::path::PathBuf>,
-    /// Whether it says that the text repeats itself.
-    pub is_of_loop: bool,
+    /// How long what it says is true.
+    pub holds: Holds,
+    /// When it was told, in milliseconds since the start.
+    pub told_ms: f64,
 }
 
-/// What is known of the machine's bandwidth, which is measured once a session.
+/// How long what a message says is true; it goes as soon as it is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// It told of something that happened.
+    Always,
+    /// While the text repeats itself.
+    Looping,
+    /// While the run is over.
+    Over,
+    /// Until the run that was paused goes on.
+    Standing,
+}
+
+/// When the machine's bandwidth may be measured again.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct MeasuredAgain {
+    /// How often it was.
+    pub times: u8,
+    /// Not before this, in milliseconds since the start.
+    pub from_ms: f64,
+}
+
+/// What is known of the machine's bandwidth.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub enum Gauge {
     /// Nobody asked yet.
@@ -100,6 +126,8 @@ pub enum Gauge {
     Asked,
     /// It was measured.
     Known(Bandwidth),
+    /// It was measured, steps were faster, and the engine was asked again.
+    Again(Bandwidth),
     /// It cannot be, for this reason.
     Refused(String),
 }
@@ -123,8 +151,10 @@ pub struct State {
     pub screens: ScreenStates,
     /// The list over the screen.
     pub overlay: Option<Overlay>,
-    /// Whether the side panel is shown; `None` decides by the width.
+    /// Whether the side panel is shown on a large terminal; `None` decides by the width.
     pub panel: Option<bool>,
+    /// The same on a small one, where it takes the place of something else. It is not remembered.
+    pub small_panel: Option<bool>,
     /// Whether the confirmation to leave was asked for by the last key.
     pub quit_asked: bool,
     /// What the cursor is on, in words, until the next key.
@@ -163,6 +193,8 @@ pub struct State {
     pub target_context: usize,
     /// How fast the machine reads memory.
     pub bandwidth: Gauge,
+    /// How often it was measured again.
+    pub bandwidth_again: MeasuredAgain,
     /// Where the lines between parts of a screen are.
     pub splits: Splits,
     /// Every option.
@@ -268,6 +300,7 @@ impl State {
             screens,
             overlay: None,
             panel: None,
+            small_panel: None,
             quit_asked: false,
             explained: None,
             log_open: false,
@@ -287,6 +320,7 @@ impl State {
             plan,
             target_context: 0,
             bandwidth: Gauge::Unknown,
+            bandwidth_again: MeasuredAgain::default(),
             splits: Splits::default(),
             settings: Vec::new(),
             themes: BUILT_IN.map(|(name, _)| name.to_owned()).to_vec(),
@@ -356,8 +390,48 @@ impl State {
         }
         let letters = sentence.chars().count().saturating_sub(60);
         let until_ms = self.now_ms + TOAST_MS + LETTER_MS * letters as f64;
-        self.toast = Some(Toast { sentence, failed, until_ms, link: None, is_of_loop: false });
+        let (holds, told_ms) = (Holds::Always, self.now_ms);
+        self.toast = Some(Toast { sentence, failed, until_ms, link: None, holds, told_ms });
         self.dirty = Dirty::Now;
+    }
+
+    /// Shows a message for a while, but no longer than it is true.
+    pub fn tell_while(&mut self, holds: Holds, sentence: impl Into<String>) {
+        self.tell(sentence, false);
+        if let Some(toast) = &mut self.toast {
+            toast.holds = holds;
+        }
+    }
+
+    /// Takes a message away that is no longer true.
+    pub fn forget_untrue(&mut self) {
+        let over = self.is_over();
+        let is_untrue = |toast: &mut Toast| match toast.holds {
+            // The engine says when it goes on.
+            Holds::Always | Holds::Standing => false,
+            Holds::Looping => !self.run.loop_told,
+            Holds::Over => !over,
+        };
+        if self.toast.take_if(is_untrue).is_some() {
+            self.dirty = Dirty::Now;
+        }
+    }
+
+    /// Takes a message away that there was time to read: a key was pressed.
+    pub fn forget_read(&mut self) {
+        let now = self.now_ms;
+        self.toast.take_if(|toast| now - toast.told_ms >= READ * (toast.until_ms - toast.told_ms));
+    }
+
+    /// The key of a command that works everywhere; the command's name where it has none.
+    pub fn key(&self, command: Command) -> String {
+        self.keys.key_of(KeyContext::Global, command).unwrap_or_else(|| command.name().to_owned())
+    }
+
+    /// The key of a command on a screen; the command's name where it has none.
+    pub fn key_on(&self, screen: Screen, command: Command) -> String {
+        let own = self.keys.key_of(KeyContext::Screen(screen), command);
+        own.unwrap_or_else(|| command.name().to_owned())
     }
 
     /// Uses the colours of a theme, and the colour map that it comes with.

@@ -8,8 +8,9 @@ use crate::numbers;
 use crate::tui::app::action::{Command, Effect, ReplayOrder};
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::run::{Phase, RunView};
-use crate::tui::app::state::State;
+use crate::tui::app::state::{Holds, State};
 use crate::tui::app::story;
+use crate::tui::screen::Screen;
 use crate::tui::screen::ab::update::rewind;
 
 /// Pauses or continues.
@@ -18,7 +19,16 @@ pub fn pause(state: &mut State) -> Vec<Effect> {
         Phase::Paused => true,
         Phase::Running | Phase::Prefill(_) => false,
         Phase::Finished(_) | Phase::Failed(_) if !state.replay => {
-            state.tell("the run is over: r runs it again", false);
+            let sentence = match (&state.phase, state.key(Command::Rerun)) {
+                (Phase::Finished(Finish::EndToken), rerun) => {
+                    let past = state.key(Command::GoOn);
+                    format!(
+                        "the model ended the text: {past} goes on past it, {rerun} runs it again"
+                    )
+                }
+                (_, rerun) => format!("the run is over: {rerun} runs it again"),
+            };
+            state.tell_while(Holds::Over, sentence);
             return Vec::new();
         }
         _ => return Vec::new(),
@@ -50,36 +60,68 @@ pub fn step_back(state: &mut State) -> Vec<Effect> {
     rewind(state, state.run.pairs.len().saturating_sub(1))
 }
 
-/// Temperature and repeat penalty that lead a greedy text out of a loop.
-const LOOSE: (f32, f32) = (0.8, 1.1);
+/// Temperature and repeat penalty that lead a greedy text out of a loop, one after the other: where
+/// the first ones do not, the next ones are tried.
+const LOOSER: [(f32, f32); 3] = [(0.8, 1.1), (1.0, 1.3), (1.3, 1.6)];
 
-/// Goes on past an end token, or samples from here on where the text loops.
+/// How tokens are chosen next where the text loops; `None` where nothing looser is left.
+fn looser(state: &State) -> Option<Sampling> {
+    let now = state.run.sampling().unwrap_or(&state.plan.sampling);
+    let is_looser = |(temperature, penalty): &(f32, f32)| {
+        *temperature > now.temperature || *penalty > now.repeat_penalty
+    };
+    let (temperature, repeat_penalty) = LOOSER.into_iter().find(is_looser)?;
+    Some(Sampling {
+        temperature: now.temperature.max(temperature),
+        repeat_penalty: now.repeat_penalty.max(repeat_penalty),
+        ..now.clone()
+    })
+}
+
+/// The key that samples from here on, where the text loops, more of it can follow, and there is
+/// something looser to sample with.
+pub fn key_out_of_loop(state: &State) -> Option<String> {
+    let can = !state.replay && !state.is_over() && looser(state).is_some();
+    state.keys.key_of(KeyContext::Global, Command::GoOn).filter(|_| can)
+}
+
+/// Goes on past an end token, and samples from here on where the text loops.
 pub fn go_on(state: &mut State) -> Vec<Effect> {
     if state.replay {
         state.tell("a recording has no model to go on with", false);
         return Vec::new();
     }
-    if state.phase == Phase::Finished(Finish::EndToken) {
-        return vec![Effect::Engine(Order::GoOn { sampling: None, ignore_end: true })];
-    }
-    if state.run.looping().is_none() {
-        state.tell("the text neither loops nor ended early: Text (7) has the sampling", false);
+    let ended = state.phase == Phase::Finished(Finish::EndToken);
+    let loops = state.run.looping().is_some();
+    if !ended && !loops {
+        let key = state.key(Command::Show(Screen::Text));
+        state.tell(
+            format!("the text neither loops nor ended early: Text ({key}) has the sampling"),
+            false,
+        );
         return Vec::new();
     }
-    if let Phase::Finished(_) = state.phase {
-        state.tell("the run ended at its length: < goes back, r begins again", false);
+    if state.is_over() && !ended {
+        let (back, rerun) = (state.key(Command::StepBack), state.key(Command::Rerun));
+        let sentence =
+            format!("the run ended at its length: {back} goes back, {rerun} begins again");
+        state.tell_while(Holds::Over, sentence);
         return Vec::new();
     }
-    let (temperature, repeat_penalty) = LOOSE;
-    let now = state.run.sampling().unwrap_or(&state.plan.sampling);
-    let sampling = Sampling {
-        temperature: now.temperature.max(temperature),
-        repeat_penalty: now.repeat_penalty.max(repeat_penalty),
-        ..now.clone()
-    };
+    // Past the end of a text that loops there is only the loop.
+    let sampling = if loops { looser(state) } else { None };
+    if loops && sampling.is_none() && !ended {
+        let (text, rerun) = (state.key(Command::Show(Screen::Text)), state.key(Command::Rerun));
+        let temperature = state.run.sampling().map_or(0.0, |now| now.temperature);
+        state.tell(
+            format!("it loops at temperature {temperature} as well: Text ({text}) has the sampling, {rerun} begins again"),
+            false,
+        );
+        return Vec::new();
+    }
     let ignore_end =
-        state.run.went_on.as_ref().map_or(state.plan.ignore_end, |(_, ignores)| *ignores);
-    let go_on = Order::GoOn { sampling: Some(sampling), ignore_end };
+        ended || state.run.went_on.as_ref().map_or(state.plan.ignore_end, |(_, ignores)| *ignores);
+    let go_on = Order::GoOn { sampling, ignore_end };
     match state.phase {
         Phase::Paused => vec![Effect::Engine(go_on), Effect::Engine(Order::Resume)],
         _ => vec![Effect::Engine(go_on)],
@@ -93,14 +135,11 @@ pub fn tell_loop(state: &mut State) {
         return;
     }
     state.run.loop_told = looping.is_some();
-    let key = state.keys.key_of(KeyContext::Global, Command::GoOn);
     // The header says so as well; a message about what the user did is more important.
     let is_free = !state.replay && state.toast.is_none();
-    if let (Some(looping), Some(key), true) = (looping, key, is_free) {
-        state.tell(loop_words(looping, Some(&key)), false);
-        if let Some(toast) = &mut state.toast {
-            toast.is_of_loop = true;
-        }
+    if let (Some(looping), true) = (looping, is_free) {
+        let key = key_out_of_loop(state);
+        state.tell_while(Holds::Looping, loop_words(looping, key.as_deref()));
     }
 }
 
@@ -119,7 +158,7 @@ fn loop_words(looping: Looping, key: Option<&str>) -> String {
 pub fn loop_ended(state: &mut State) {
     let looping = state.run.looping();
     if let (Some(toast), Some(looping)) = (&mut state.toast, looping)
-        && toast.is_of_loop
+        && toast.holds == Holds::Looping
     {
         toast.sentence = loop_words(looping, None);
     }
@@ -134,7 +173,9 @@ const SPEEDS: [u32; 8] = [10, 25, 50, 100, 200, 400, 800, 1600];
 /// Steers the playback; without a recording there is none.
 pub fn replay(state: &mut State, order: ReplayOrder) -> Vec<Effect> {
     if !state.replay {
-        state.tell("only a recording can be gone through: < goes a token back", false);
+        let back = state.key(Command::StepBack);
+        state
+            .tell(format!("only a recording can be gone through: {back} goes a token back"), false);
         return Vec::new();
     }
     vec![Effect::Replay(order)]

@@ -84,6 +84,11 @@ pub fn is_here(state: &State) -> bool {
         && state.story.as_ref().is_some_and(here)
 }
 
+/// Whether the mask at work is the story's own, so that nothing of the user's is unsaved.
+pub fn sets_mask(state: &State) -> bool {
+    state.story.as_ref().is_some_and(|story| story.chapter == Chapter::TooSharp)
+}
+
 /// A story that is being told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DemoStory {
@@ -178,7 +183,7 @@ fn stores(state: &State) -> String {
     let (stored, dense) = (state.run.kv.total(), model.bytes_at(state.run.cached).1.total());
     let less = match dense.checked_sub(stored) {
         Some(less) if less > 0 && stored > 0 => {
-            format!(", {:.0} % fewer bytes", 100.0 * less as f64 / dense as f64)
+            format!(", {:.0} % fewer bytes in all", 100.0 * less as f64 / dense as f64)
         }
         _ => String::new(),
     };

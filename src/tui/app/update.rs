@@ -1,6 +1,8 @@
 //! What an action changes. Pure: it uses no clock, file or channel. Side effects are returned.
 
-use ratatui::crossterm::event::{Event as TerminalEvent, KeyEvent, KeyEventKind};
+use ratatui::crossterm::event::{
+    Event as TerminalEvent, KeyCode, KeyEvent, KeyEventKind, KeyModifiers,
+};
 use tui_input::backend::crossterm::EventHandler;
 
 use crate::decode::worker::EngineOrder as Order;
@@ -31,6 +33,7 @@ pub fn update(state: &mut State, action: Action) -> Vec<Effect> {
         effects.extend(after(state));
     }
     effects.extend(complete(state));
+    state.forget_untrue();
     effects
 }
 
@@ -166,6 +169,9 @@ fn apply(state: &mut State, action: Action) -> Vec<Effect> {
             state.dirty = Dirty::Now;
             // Terminals send the end of a line as a carriage return, as the Enter key does.
             let text = text.replace("\r\n", "\n").replace('\r', "\n");
+            if let Some(Overlay::Path(prompt)) = &mut state.overlay {
+                prompt.begin_typing(true);
+            }
             if let Some(list) = state.list_mut() {
                 text.chars().filter(|c| !c.is_control()).for_each(|c| {
                     list.input.handle(tui_input::InputRequest::InsertChar(c));
@@ -191,6 +197,7 @@ fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     if key.kind == KeyEventKind::Release {
         return Vec::new();
     }
+    state.forget_read();
     // What was explained closes with any key; one that only closes does nothing else.
     let was_open = state.explained.take().is_some();
     let context = state.context();
@@ -205,6 +212,12 @@ fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     }
     if let Some(command) = state.keys.command(context, &key) {
         return run(state, command);
+    }
+    if let Some(Overlay::Path(prompt)) = &mut state.overlay {
+        let is_letter = matches!(key.code, KeyCode::Char(_))
+            && !key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
+        let takes_away = matches!(key.code, KeyCode::Backspace | KeyCode::Delete);
+        prompt.begin_typing(is_letter || takes_away);
     }
     if let Some(list) = state.list_mut() {
         if list.input.handle_event(&TerminalEvent::Key(key)).is_some_and(|change| change.value) {

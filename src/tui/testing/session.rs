@@ -18,7 +18,7 @@ use crate::mask::{
     CachePlan, ChannelMask, Coding, Importance, Rule, Sensitivity, Shape, Width, Window, select,
 };
 use crate::random::scrambled;
-use crate::spread::Spread;
+use crate::spread::{MedianInterval, Spread};
 use crate::tui::app::action::{Action, Effect};
 use crate::tui::app::keys::KeyTable;
 use crate::tui::app::log::LogBuffer;
@@ -351,6 +351,7 @@ pub fn measured(subject: Subject, kld: f64, left: usize) -> Event {
         divergence,
         a_ms: spread(5.0),
         b_ms: spread(4.0 + kld),
+        beside: Some(MedianInterval { median: 0.8 + kld, low: 0.78 + kld, high: 0.83 + kld }),
         kv: 1_000_000,
         dense_kv: 1_500_000,
         left,

@@ -23,6 +23,13 @@ pub struct Mark {
     pub style: Style,
 }
 
+/// Draws a glyph where nothing else is drawn.
+fn set_free(buffer: &mut Buffer, at: (u16, u16), glyph: &str, style: Style) {
+    if buffer.area.contains(at.into()) && buffer[at].symbol() == " " {
+        buffer[at].set_symbol(glyph).set_style(style);
+    }
+}
+
 /// The axes of a plot within its area.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scatter {
@@ -100,17 +107,18 @@ impl Scatter {
 
     /// Draws lines between the labels of both axes, where nothing else is drawn.
     pub fn grid(&self, style: Style, buffer: &mut Buffer) {
-        let Rect { x, y, width, height } = self.area;
-        let mut set = |at: (u16, u16), glyph: &str| {
-            if buffer.area.contains(at.into()) && buffer[at].symbol() == " " {
-                buffer[at].set_symbol(glyph).set_style(style);
-            }
-        };
-        for (row, _) in self.rows().into_iter().take_while(|(row, _)| row + 1 < y + height) {
-            (x..x + width).for_each(|column| set((column, row), "┄"));
-        }
+        self.lines(style, buffer);
+        let Rect { y, height, .. } = self.area;
         for (column, _) in self.columns().into_iter().skip(1) {
-            (y..y + height).for_each(|row| set((column, row), "┊"));
+            (y..y + height).for_each(|row| set_free(buffer, (column, row), "┊", style));
+        }
+    }
+
+    /// Draws the lines of the labels of the y axis alone.
+    pub fn lines(&self, style: Style, buffer: &mut Buffer) {
+        let Rect { x, y, width, height } = self.area;
+        for (row, _) in self.rows().into_iter().take_while(|(row, _)| row + 1 < y + height) {
+            (x..x + width).for_each(|column| set_free(buffer, (column, row), "┄", style));
         }
     }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::decode::divergence::Divergence;
 use crate::machine::DeviceMemory;
 use crate::numbers::count;
-use crate::spread::Spread;
+use crate::spread::{MedianInterval, Spread};
 
 /// The mask that was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,10 +24,15 @@ pub struct Measured {
     pub subject: Subject,
     /// Loss against dense.
     pub divergence: Divergence,
-    /// The dense side's time per step, milliseconds, measured when it generated these tokens.
+    /// The dense side's time per step, milliseconds: of the steps made beside the mask's, in turn. In
+    /// older recordings it was measured when it generated these tokens.
     pub a_ms: Spread,
     /// The mask's time per step, milliseconds.
     pub b_ms: Spread,
+    /// Time of a step of the mask over that of the dense step made right before or after it: what
+    /// slows the machine down slows both. `None` for too few steps, and in older recordings.
+    #[serde(default)]
+    pub beside: Option<MedianInterval>,
     /// Bytes of the mask's cache after the last token.
     pub kv: usize,
     /// Bytes of the dense cache after the last token.

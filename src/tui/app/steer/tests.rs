@@ -1,4 +1,5 @@
 use super::*;
+use crate::decode::comparison::NO_ROOM;
 use crate::decode::worker::Event;
 use crate::tui::app::action::{Action, Playback};
 use crate::tui::app::areas;
@@ -169,7 +170,58 @@ fn a_text_that_ended_early_goes_on_past_its_end_by_the_same_key() {
     assert_eq!(effects, [Effect::Engine(Order::GoOn { sampling: None, ignore_end: true })]);
     assert!(!state.plan.ignore_end, "the next run ends where the model ends it");
     assert!(!matches!(state.overlay, Some(Overlay::Palette(_))));
+    // Past the end of a text that loops there is only the loop, so that it is sampled as well.
+    state.rerun();
+    say_tokens(&mut state, (0..60).map(|n| 5 + n % 9));
+    state.phase = Phase::Finished(Finish::EndToken);
+    let effects = key(&mut state, KeyCode::Char('E'));
+    assert!(
+        matches!(
+            &effects[..],
+            [Effect::Engine(Order::GoOn { sampling: Some(_), ignore_end: true })]
+        ),
+        "{effects:?}"
+    );
     // The end of the limit is no early end.
     send(&mut state, Event::Finished(Finish::MaxNew));
     assert_eq!(key(&mut state, KeyCode::Char('E')), []);
+}
+
+/// One temperature does not end every loop, and the header offered it all the same.
+#[test]
+fn every_press_samples_more_loosely_until_nothing_is_left_to_offer() {
+    let mut state = ready();
+    state.rerun();
+    say_tokens(&mut state, (0..60).map(|n| 5 + n % 9));
+    state.phase = Phase::Running;
+    let mut last = (0.0, 1.0);
+    loop {
+        let offered = text(&draw(&state)).contains("loops every 9, E samples");
+        state.toast = None;
+        let effects = key(&mut state, KeyCode::Char('E'));
+        let [Effect::Engine(Order::GoOn { sampling: Some(sampling), .. })] = &effects[..] else {
+            assert!(effects.is_empty() && !offered, "{effects:?}");
+            break;
+        };
+        assert!(offered, "{}", text(&draw(&state)));
+        let now = (sampling.temperature, sampling.repeat_penalty);
+        assert!(now.0 > last.0 && now.1 > last.1 && sampling.check().is_ok(), "{now:?}");
+        last = now;
+        let went = Event::WentOn { sampling: sampling.clone(), ignore_end: false };
+        send(&mut state, went);
+    }
+    let told = state.toast.as_ref().map(|toast| toast.sentence.as_str());
+    assert!(told.is_some_and(|told| told.contains("r begins again")), "{told:?}");
+    assert!(text(&draw(&state)).contains("loops every 9  "), "{}", text(&draw(&state)));
+}
+
+#[test]
+fn a_question_that_has_no_room_is_refused_with_the_way_on() {
+    let mut state = ready();
+    let sentence =
+        format!("the conversation with this turn has 2,564 tokens and {NO_ROOM} of 2,560");
+    let wish = crate::decode::worker::event::Wish::Ask;
+    send(&mut state, Event::Refused { wish, sentence: sentence.clone() });
+    let told = state.toast.as_ref().map(|toast| toast.sentence.clone()).expect("told");
+    assert!(told.starts_with(&sentence) && told.contains("r begins again"), "{told}");
 }

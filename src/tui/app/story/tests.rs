@@ -222,3 +222,18 @@ fn every_chapter_is_told_in_whole_on_every_terminal() {
         }
     }
 }
+
+#[test]
+fn the_mask_that_the_story_sets_is_nothing_unsaved_of_the_user_s() {
+    let mut state = session(SMALL, ColorDepth::True);
+    state.size = (160, 40);
+    asks(&mut state);
+    begin(&mut state);
+    go_on(&mut state);
+    assert!(state.screens.tune.as_ref().is_some_and(|tuning| tuning.is_unsaved()));
+    assert!(!text(&draw(&state)).contains("* unsaved"), "{}", text(&draw(&state)));
+    // One of the user's own is.
+    end(&mut state);
+    edit::set(&mut state, Set::Keep(300));
+    assert!(text(&draw(&state)).contains("* unsaved"), "{}", text(&draw(&state)));
+}

@@ -14,7 +14,7 @@ use crate::tui::app::state::State;
 use crate::tui::app::suffered;
 use crate::tui::app::text_lines::visible;
 use crate::tui::color::Role;
-use crate::tui::fitting::fitted;
+use crate::tui::fitting::{best, fitted};
 use crate::tui::paint::put;
 use crate::tui::screen::ab::layout::{column_of, columns_of};
 use crate::tui::screen::ab::lost;
@@ -111,7 +111,10 @@ pub fn strip(state: &State, area: Rect, marks: Rect, buffer: &mut Buffer) {
     }
     let cursor = column_of(all, area.width, at(state));
     let legend = Line::styled(
-        format!("KLD per token, {LOW:.0e} to {HIGH:.0} nat, log · {} lists", worst_key(state)),
+        format!(
+            "KLD per token, log: {LOW:.0e} to {HIGH:.0} nat and above · {} lists",
+            worst_key(state)
+        ),
         theme.style(Role::Dim),
     );
     let width = legend.width() as u16;
@@ -132,7 +135,9 @@ fn worst_key(state: &State) -> String {
 pub fn likeliest(state: &State, area: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
     let mut pane = Pane::new(area, theme, buffer);
-    pane.title("likeliest", &place(state));
+    let place = place(state);
+    let room = usize::from(area.width).saturating_sub("likeliest".len() + 3);
+    pane.title("likeliest", &best(room, [format!("at the cursor, {place}"), place]));
     let Some(pair) = state.run.pairs.get(at(state)) else { return };
     let half = pane.area.width / 2;
     let (a, b) = (voice(pair, ComparedSide::A), voice(pair, ComparedSide::B));

@@ -64,7 +64,7 @@ pub fn ab(state: &State, main: Rect) -> AbAreas {
     let lower = if rest >= 12 { (rest / 2).clamp(8, 18) } else { 0 };
     // The line between them is moved on the whole height, so the strip's rows count above it.
     let above = main.height - lower;
-    let above = if lower > 0 { state.splits.upper(LOWER, main.height, above) } else { above };
+    let above = if lower > 0 { state.split_rows(LOWER, main.height, above) } else { above };
     let lower = main.height - above.clamp((main.height - rest + 3).min(main.height), main.height);
     let panes = rest - lower.min(rest);
     let half = main.width / 2;
@@ -73,7 +73,7 @@ pub fn ab(state: &State, main: Rect) -> AbAreas {
     let bottom = row(main.height - lower, lower);
     let top_width = if main.width >= 110 { main.width / 3 } else { 34.min(half) };
     let top_width =
-        state.splits.first(TOP, main.width, top_width).min(main.width.saturating_sub(2));
+        state.split_columns(TOP, main.width, top_width).min(main.width.saturating_sub(2));
     AbAreas {
         mode: row(0, 1.min(main.height)),
         left: Rect { width: half.saturating_sub(1), ..pane },

@@ -51,7 +51,10 @@ pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer)
         None => pane.note("the engine is asked"),
         Some(lost) => {
             if lost.asked.n != n {
-                pane.note(format!("as of token {}", count(lost.asked.n)));
+                let (own, cursor) = (count(lost.asked.n), count(n));
+                pane.note(format!(
+                    "of token {own}; the cursor is on {cursor}, which is asked next"
+                ));
             }
             masses(state, lost, &mut pane);
             tokens(state, lost, &mut pane);

@@ -296,3 +296,17 @@ fn dense_against_masked() {
         insta::assert_snapshot!(name, dump);
     }
 }
+
+#[test]
+fn a_side_that_runs_alone_shows_its_text() {
+    let mut info = crate::tui::testing::info(SMALL);
+    info.solo = true;
+    let mut state = crate::tui::testing::session_of(info, ColorDepth::None);
+    state.screen = Screen::Ab;
+    for size in [(60, 16), (80, 24), (120, 40)] {
+        state.size = size;
+        let frame = text(&draw(&state));
+        assert!(frame.contains("--solo") && frame.contains("B keeps"), "{frame}");
+        assert!(frame.contains("the light was quiet, and"), "{frame}");
+    }
+}

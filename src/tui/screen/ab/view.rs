@@ -11,6 +11,8 @@ use crate::numbers::{self, rate};
 use crate::tui::app::model::ModelView;
 use crate::tui::app::pairs::ComparedSide;
 use crate::tui::app::state::State;
+use crate::tui::app::text_lines;
+use crate::tui::app::text_lines::wrap;
 use crate::tui::color::Role;
 use crate::tui::fitting::best;
 use crate::tui::paint::{placeholder, put};
@@ -44,14 +46,24 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// The text shown here when the pruned side runs alone.
+/// The side that runs alone: why there is no other, and its text, bytes and speed.
 fn solo(state: &State, area: Rect, buffer: &mut Buffer) {
-    let lines = [
-        "The cache runs alone (--solo): there is no dense side to compare with.",
-        "That is what keeps the process small. Start without --solo to see both.",
-    ];
-    for (y, line) in (2..).zip(lines) {
-        put(buffer, area, 2, y, Line::styled(line, state.theme.style(Role::Dim)));
+    let Some(model) = &state.model else { return };
+    let inner = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
+    let mut pane = Pane::new(inner, &state.theme, buffer);
+    pane.title("A dense", "not there");
+    let why = "The cache runs alone (--solo), which keeps the process small: there is no dense side to compare with. Start without --solo to see both.";
+    let style = state.theme.style(Role::Dim);
+    for line in wrap(std::iter::once((why, style)), usize::from(inner.width), 4_000) {
+        pane.line(line);
+    }
+    let mut facts = vec![numbers::bytes(state.run.kv.total() as u64)];
+    facts.extend(state.run.rate().map(rate));
+    facts.extend(state.run.tpot(0.5).map(|ms| format!("{ms:.2} ms")));
+    pane.title(&format!("B {}", model.stored(true)), &facts.join(" · "));
+    let (width, rows) = (usize::from(pane.area.width), usize::from(pane.area.height));
+    for line in text_lines::tail(state, width, rows) {
+        pane.line(line);
     }
 }
 

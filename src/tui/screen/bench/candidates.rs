@@ -18,6 +18,7 @@ use crate::tui::app::text_lines::wrap;
 use crate::tui::color::Role;
 use crate::tui::fitting::{best, fitted};
 use crate::tui::paint::put;
+use crate::tui::screen::bench::notes;
 use crate::tui::screen::tune::state::{RIVALS, Tally, Tuning};
 use crate::tui::screen::{Screen, map};
 use crate::tui::widget::meter;
@@ -110,7 +111,11 @@ fn tokens(state: &State, pane: &mut Pane<'_>) {
         return;
     }
     let steps = state.run.pairs.len();
-    pane.title("measured over", &format!("the {} tokens so far", count(steps)));
+    let mut so_far = format!("the {} so far", numbers::counted(steps, "token", "tokens"));
+    if notes::too_few(state).is_some() {
+        so_far = format!("{so_far}, too few to rank: {}", notes::more_tokens(state));
+    }
+    pane.title("measured over", &so_far);
     let (width, rows) = (usize::from(pane.area.width), usize::from(pane.area.height));
     let said = text_lines::tail(state, width, rows);
     // Before them comes the end of what they answer.
@@ -175,7 +180,7 @@ fn bars(state: &State, tuning: &Tuning, area: Rect, buffer: &mut Buffer) -> u16 
     let rest = KEY + 3 * SIZE + 9;
     let wide = usize::from(area.width).saturating_sub(rest).min(WIDEST_NAME);
     let name = longest.min(wide).max(NAME);
-    pane.note(format!("{:KEY$}{:name$}{titles} {:>8}", "", "", "of dense"));
+    pane.note(format!("{:KEY$}{:name$}{titles} {:>8}", "", "", "of cache"));
     let dense = all.last().map_or(1, |last| last.bytes.bytes.total().max(1));
     for one in all {
         let Some(line) = pane.take(1) else { break };

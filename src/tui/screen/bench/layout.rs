@@ -62,7 +62,7 @@ pub(super) fn parts(
     if height + LEAST_PLOT > area.height {
         return BenchAreas { table: area, plot: None };
     }
-    let height = state.splits.upper(TABLE, area.height, height);
+    let height = state.split_rows(TABLE, area.height, height);
     let plot = Rect { y: area.y + height, height: area.height - height, ..area };
     BenchAreas { table: Rect { height, ..area }, plot: Some(plot) }
 }

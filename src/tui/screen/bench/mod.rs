@@ -1,10 +1,12 @@
 //! The bench of masks: any number of masks and plans side by side, measured over the same tokens.
 
 mod candidates;
+mod columns;
 mod layout;
 mod notes;
 mod pins;
 mod plot;
+mod rows;
 mod sheet;
 pub mod state;
 mod table;
@@ -13,7 +15,7 @@ mod tests;
 mod update;
 mod view;
 
-pub use view::titles;
+pub use columns::titles;
 
 use crate::tui::screen::{ScreenParts, Typing};
 

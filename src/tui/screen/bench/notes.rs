@@ -1,43 +1,107 @@
-//! What is said below the rows: which are not at equal bytes, and which rules have none.
+//! What is said below the rows: whether the tokens are too few to rank them, what is not told apart,
+//! which rows are not at equal bytes or have locked heads, and which rules have none.
 
+use crate::decode::session::Finish;
 use crate::numbers;
 use crate::numbers::count;
+use crate::tui::app::action::Command;
+use crate::tui::app::keys::KeyContext;
+use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
-use crate::tui::screen::bench::pins;
-use crate::tui::screen::bench::state::{LeftOut, Pinned};
-use crate::tui::screen::tune::state::Tuning;
+use crate::tui::color::Role;
+use crate::tui::screen::Screen;
+use crate::tui::screen::bench::rows::{ALIKE, BenchRow, BenchRows};
+use crate::tui::screen::bench::state::LeftOut;
 
 /// Before the bytes of a row that missed those that it was made to take.
 pub(super) const UNEQUAL: &str = "≠";
 
-/// How much less than it was made to take a row takes, 0..=1; `None` where that is too little to
-/// matter, and for rows that were made to take nothing in particular.
-pub(super) fn missing(tuning: &Tuning, pin: &Pinned) -> Option<f64> {
-    let aim = pin.aim?;
-    let bytes = tuning.tally(&pin.plan, pin.draft.window, None, aim.tokens).bytes.total();
-    (!pins::is_equal(bytes, aim)).then(|| 1.0 - bytes as f64 / aim.bytes.max(1) as f64)
+/// Fewest steps that masks are ranked by. The KLD of single steps spreads over decades, so the order
+/// of means over fewer of them is that of one or two tokens.
+pub const LEAST_STEPS: usize = 32;
+
+/// A paragraph below the rows.
+pub(super) struct BenchNote {
+    pub text: String,
+    pub role: Role,
+}
+
+/// Steps that rows are, or would be, measured over, where those are too few to rank them.
+pub(super) fn too_few(state: &State) -> Option<usize> {
+    let bench = &state.screens.bench;
+    let stands = matches!(state.phase, Phase::Paused | Phase::Finished(_));
+    // While text is generated more steps come by themselves.
+    let so_far = || stands.then(|| state.run.pairs.len().saturating_sub(1));
+    bench.steps().or_else(so_far).filter(|&steps| steps < LEAST_STEPS)
+}
+
+/// The key that makes more tokens, and what it does.
+pub(super) fn more_tokens(state: &State) -> String {
+    let key = |command| state.keys.key_of(KeyContext::Global, command).unwrap_or_default();
+    match state.phase {
+        Phase::Finished(Finish::EndToken) => {
+            format!("{} goes on past the end of the text", key(Command::GoOn))
+        }
+        Phase::Finished(_) | Phase::Failed(_) => {
+            let new_tokens = key(Command::Show(Screen::Text));
+            format!("{new_tokens} sets more new tokens, {} runs it again", key(Command::Rerun))
+        }
+        Phase::Paused => format!("{} goes on", key(Command::Pause)),
+        _ => "more come".to_owned(),
+    }
+}
+
+/// What is said of too few tokens.
+pub(super) fn few_words(state: &State, steps: usize) -> String {
+    let own = KeyContext::Screen(Screen::Bench);
+    let measures = state.keys.key_of(own, Command::Sweep).unwrap_or_default();
+    format!(
+        "{} too few to rank masks ({LEAST_STEPS} or more do): {}, then {measures} measures",
+        numbers::counted(steps, "step is", "steps are"),
+        more_tokens(state)
+    )
 }
 
 /// The sentences, each a paragraph.
-pub(super) fn notes(state: &State, tuning: &Tuning) -> Vec<String> {
+pub(super) fn notes(state: &State, rows: &BenchRows<'_>) -> Vec<BenchNote> {
     let bench = &state.screens.bench;
     let mut notes = Vec::new();
-    let unequal: Vec<_> = bench
-        .pins()
-        .iter()
-        .filter_map(|pin| Some((pin, pin.aim?, missing(tuning, pin)?)))
-        .collect();
+    let mut say = |text: String, role: Role| notes.push(BenchNote { text, role });
+    if let Some(steps) = too_few(state).filter(|_| !state.replay) {
+        say(few_words(state, steps), Role::Warn);
+    }
+    let mut alike = Vec::new();
+    if let Some(reference) = rows.reference.filter(|_| rows.rows.iter().any(|row| row.is_alike)) {
+        let name = &reference.name;
+        alike.push(format!("KLD from {name}'s, within the standard error of the difference"));
+    }
+    let beside = |row: &BenchRow<'_>| row.figures?.beside;
+    if rows.rows.iter().filter_map(beside).any(|beside| beside.holds(1.0)) {
+        alike.push("× dense from 1, within its 95 % interval".to_owned());
+    }
+    if !alike.is_empty() {
+        say(format!("{ALIKE} not told apart: {}", alike.join("; ")), Role::Dim);
+    }
+    let unequal: Vec<_> =
+        rows.rows.iter().filter_map(|row| Some((row.pin, row.pin.aim?, row.missing?))).collect();
     if let Some((_, aim, _)) = unequal.first() {
         let rows: Vec<String> = unequal
             .iter()
             .map(|(pin, _, less)| format!("{} {} less", pin.name, numbers::percent(*less, 1)))
             .collect();
-        notes.push(format!(
+        let text = format!(
             "{UNEQUAL} not at equal bytes ({} at {} tokens): {}; the next larger mask of the rule takes more",
             numbers::bytes(aim.bytes),
             count(aim.tokens),
             rows.join(", ")
-        ));
+        );
+        say(text, Role::Dim);
+    }
+    let locked = rows.rows.iter().filter(|row| !row.pin.draft.locks.is_empty());
+    let locked: Vec<String> =
+        locked.map(|row| format!("{} {}", row.pin.name, row.pin.draft.locks.len())).collect();
+    if !locked.is_empty() {
+        say(format!("heads locked in Tune stay as they are: {}", locked.join(", ")), Role::Dim);
     }
     let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
     for LeftOut { rule, why } in &bench.left_out {
@@ -49,7 +113,7 @@ pub(super) fn notes(state: &State, tuning: &Tuning) -> Vec<String> {
     let reasons: Vec<String> =
         reasons.iter().map(|(why, rules)| format!("{}: {why}", rules.join(", "))).collect();
     if !reasons.is_empty() {
-        notes.push(format!("without a row · {}", reasons.join(" · ")));
+        say(format!("without a row · {}", reasons.join(" · ")), Role::Dim);
     }
     notes
 }

@@ -10,7 +10,7 @@ use crate::mask::{CachePlan, Needs, Rule};
 use crate::tui::app::model::ModelView;
 use crate::tui::screen::bench::state::{Added, Aim, LeftOut, MOST, MaskBench};
 use crate::tui::screen::tune::state::{
-    Draft, Goal, HeadWidths, PointKind, RIVALS, Set, Tuning, propose,
+    Draft, Goal, HeadWidths, PointKind, RIVALS, Set, Sources, Tuning, propose,
 };
 
 /// The rule of plans that other programs offer by name.
@@ -63,7 +63,8 @@ fn of_rule(tuning: &Tuning, rule: Rule, aim: Aim) -> Result<(Draft, CachePlan), 
     let mut set = tuning.draft().clone();
     set.set(Set::Rule(rule));
     set.set(Set::Fit(aim.bytes, aim.tokens));
-    (set.locks, set.pins) = Default::default();
+    // What is locked in Tune stays; what is set by hand is no rule's doing.
+    set.pins = Default::default();
     let mut best: Option<(u64, Draft, CachePlan)> = None;
     let mut weigh = |draft: Draft| {
         let plan = propose(&draft, sources).ok()?.plan;
@@ -91,13 +92,33 @@ fn of_rule(tuning: &Tuning, rule: Rule, aim: Aim) -> Result<(Draft, CachePlan), 
         }
         // The next step would bring back a head, whose V takes more than is left: what is left goes
         // to the heads that are there.
-        let there_only = Draft { locks: dropped(&plan), ..exact };
-        if is_near(weigh(there_only)) {
+        if let Some(draft) = there_only(exact, &plan, sources)
+            && is_near(weigh(draft))
+        {
             break;
         }
     }
     let best = best.ok_or_else(|| "no mask of it is so small".to_owned())?;
     Ok((best.1, best.2))
+}
+
+/// The same settings with what is left going to the heads that a plan stores: as it is, because no
+/// setting but locks would make it, and locks that nobody set would stay when it is used.
+fn there_only(exact: Draft, plan: &CachePlan, sources: &Sources) -> Option<Draft> {
+    let (rule, window, locks) = (exact.rule, exact.window, exact.locks.clone());
+    let mut held = dropped(plan);
+    held.extend(locks.clone());
+    let made = propose(&Draft { locks: held, ..exact.clone() }, sources).ok()?;
+    let info = MaskInfo {
+        importance: made.importance.map(|importance| importance.scores().to_vec()),
+        rule: rule.name.to_owned(),
+        align: exact.align,
+        ..MaskInfo::named(rule.name, made.plan)
+    };
+    let (split, pairs) = (exact.split, exact.pairs);
+    let (floor, layer_floors) = (exact.floor, exact.layer_floors);
+    let as_it_is = Draft::verbatim(Arc::new(info), window);
+    Some(Draft { rule, split, pairs, floor, layer_floors, locks, ..as_it_is })
 }
 
 /// Whether bytes are those that a row was made to take: within a hundredth, because channels are

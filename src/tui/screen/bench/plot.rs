@@ -9,7 +9,8 @@ use crate::numbers;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
 use crate::tui::paint::{number, put};
-use crate::tui::screen::bench::{candidates, layout, pins, view};
+use crate::tui::screen::bench::rows::{BenchRow, BenchRows};
+use crate::tui::screen::bench::{candidates, layout, pins};
 use crate::tui::screen::tune::state::{Against, Plot, PlotPoint};
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{Mark, Scatter};
@@ -37,18 +38,45 @@ struct Curve<'a> {
     points: Vec<(u64, &'a str, PlotPoint)>,
 }
 
-/// The rows that are measured over the same tokens, by rule in the order of pinning.
-fn curves(state: &State) -> Vec<Curve<'_>> {
-    let (bench, generation) = (&state.screens.bench, state.run.generation);
-    let Some(tuning) = &state.screens.tune else { return Vec::new() };
+/// Whether places have about the same x, so that a plot of them would be one stack.
+fn is_stack(xs: &[f64]) -> bool {
+    let (low, high) =
+        xs.iter().fold((f64::INFINITY, 0.0_f64), |(low, high), &x| (low.min(x), high.max(x)));
+    xs.len() > 1 && high - low <= high * 0.02
+}
+
+/// What the x axis is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Across {
+    /// Bytes at the target context.
+    Bytes,
+    /// Time of a step over that of a dense step.
+    Time,
+    /// The place of the row in the table: all have the same bytes.
+    Rows,
+}
+
+/// The rows that are measured over the same tokens, by rule in the order of the table.
+fn curves<'a>(state: &State, rows: &BenchRows<'a>) -> (Across, Vec<Curve<'a>>) {
+    let measured = || rows.rows.iter().filter_map(|row| Some((row, row.figures?)));
+    let bytes = |row: &BenchRow<'_>| row.tally.bytes.total() as f64;
+    let all: Vec<f64> = measured().map(|(row, _)| bytes(row)).collect();
+    let across = match state.screens.bench.against {
+        Against::Time => Across::Time,
+        Against::Bytes if is_stack(&all) => Across::Rows,
+        Against::Bytes => Across::Bytes,
+    };
     let mut curves: Vec<Curve<'_>> = Vec::new();
-    for pin in view::shown(state) {
-        let Some(figures) = bench.figures(pin, generation) else { continue };
-        let tally = tuning.tally(&pin.plan, pin.draft.window, None, state.target_context);
-        let x = match bench.against {
-            Against::Bytes => tally.bytes.total() as f64,
-            Against::Time => figures.b_ms.p50,
+    for (at, (row, figures)) in measured().enumerate() {
+        let x = match across {
+            Across::Bytes => bytes(row),
+            Across::Time => match figures.beside {
+                Some(beside) => beside.median,
+                None => continue,
+            },
+            Across::Rows => at as f64,
         };
+        let pin = row.pin;
         let point = (pin.id, &*pin.name, PlotPoint { x, y: Some(figures.divergence.kld.mean) });
         match curves.iter_mut().find(|curve| curve.rule == pin.rule) {
             Some(curve) => curve.points.push(point),
@@ -58,31 +86,39 @@ fn curves(state: &State) -> Vec<Curve<'_>> {
     for curve in &mut curves {
         curve.points.sort_by(|a, b| a.2.x.total_cmp(&b.2.x));
     }
-    curves
+    (across, curves)
 }
 
 /// Draws the plot.
-pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
+pub(super) fn render(state: &State, rows: &BenchRows<'_>, area: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
     let bench = &state.screens.bench;
-    let what = match bench.against {
-        Against::Bytes => "KLD against KV bytes",
-        Against::Time => "KLD against TPOT",
-    };
-    let curves = curves(state);
+    let (across, curves) = curves(state, rows);
     let places: Vec<PlotPoint> =
         curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.2)).collect();
+    let number_of_rows = places.len();
     // The ranges are those of a plot of Tune.
     let plot = Plot::of(places);
     let points = layout::points(area);
-    let Some(scatter) = Scatter::of(plot.x_range(), plot.y_range(), points) else {
+    let x_range = match across {
+        Across::Rows => Some((-0.5, number_of_rows as f64 - 0.5)),
+        Across::Bytes | Across::Time => plot.x_range(),
+    };
+    let Some(scatter) = Scatter::of(x_range, plot.y_range(), points) else {
         if let Some(tuning) = &state.screens.tune {
             candidates::render(state, tuning, area, buffer);
         }
         return;
     };
-    Pane::new(Rect { height: 1.min(area.height), ..area }, theme, buffer)
-        .title(what, &plot.below().unwrap_or_default());
+    let what = match across {
+        Across::Bytes => "KLD against cache bytes",
+        Across::Time => "KLD against time / dense",
+        Across::Rows => "KLD by row",
+    };
+    let same = rows.rows.first().filter(|_| across == Across::Rows);
+    let same = same.map(|row| format!("about {} each", numbers::bytes(row.tally.bytes.total())));
+    let note = same.into_iter().chain(plot.below()).collect::<Vec<_>>().join(" · ");
+    Pane::new(Rect { height: 1.min(area.height), ..area }, theme, buffer).title(what, &note);
     let mut marks = Vec::new();
     for (at, curve) in curves.iter().enumerate() {
         let (glyph, role) = look(at);
@@ -94,18 +130,19 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
         }
     }
     scatter.render(marks, theme.style(Role::Border), buffer);
-    // Plans of several programs are no curve.
-    for (at, curve) in curves.iter().enumerate().filter(|(_, curve)| curve.rule != pins::NAMED) {
+    // Plans of several programs are no curve, nor are rows of the same bytes.
+    let joined = |curve: &Curve<'_>| across != Across::Rows && curve.rule != pins::NAMED;
+    for (at, curve) in curves.iter().enumerate().filter(|(_, curve)| joined(curve)) {
         let line: Vec<(f64, f64)> =
             curve.points.iter().filter_map(|(_, _, place)| Some((place.x, place.y?))).collect();
         scatter.join(&line, "·", theme.style(look(at).1), buffer);
     }
-    for curve in curves.iter().filter(|curve| curve.rule == pins::NAMED) {
+    for curve in curves.iter().filter(|curve| !joined(curve)) {
         curve.points.iter().for_each(|(_, name, place)| {
             named(name, scatter.cell(place.x, place.y), points, state, buffer);
         });
     }
-    axes(state, &scatter, points, area, buffer);
+    axes(state, &scatter, across, points, area, buffer);
     legend(state, &curves, area, buffer);
 }
 
@@ -124,15 +161,28 @@ fn named(name: &str, at: Option<(u16, u16)>, points: Rect, state: &State, buffer
     }
 }
 
-fn axes(state: &State, scatter: &Scatter, points: Rect, area: Rect, buffer: &mut Buffer) {
+fn axes(
+    state: &State,
+    scatter: &Scatter,
+    across: Across,
+    points: Rect,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
     let down = |value: f64| number(value as f32);
-    let across = |value: f64| match state.screens.bench.against {
-        Against::Bytes => numbers::bytes(value as u64),
-        Against::Time => format!("{value:.2} ms"),
+    let label = |value: f64| match across {
+        Across::Bytes => numbers::bytes(value as u64),
+        Across::Time => format!("{value:.2}×"),
+        // The rows have their names beside their points.
+        Across::Rows => String::new(),
     };
     let before = points.x - area.x;
-    scatter.labels(before, down, across, state.theme.style(Role::Dim), buffer);
-    scatter.grid(state.theme.style(Role::Border), buffer);
+    scatter.labels(before, down, label, state.theme.style(Role::Dim), buffer);
+    let style = state.theme.style(Role::Border);
+    match across {
+        Across::Rows => scatter.lines(style, buffer),
+        Across::Bytes | Across::Time => scatter.grid(style, buffer),
+    }
 }
 
 /// The curves by name in the last row, as many as fit, then how many do not.

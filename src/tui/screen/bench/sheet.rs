@@ -4,11 +4,14 @@ use serde_json::json;
 
 use crate::numbers;
 use crate::numbers::count;
+use crate::tui::app::action::Command;
+use crate::tui::app::keys::KeyContext;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
 use crate::tui::export::Sheet;
 use crate::tui::paint::number;
-use crate::tui::screen::bench::view;
+use crate::tui::screen::Screen;
+use crate::tui::screen::bench::{notes, rows};
 
 /// One row per pinned mask or plan, in the order on screen. Figures that are missing, or over other
 /// tokens, are empty cells.
@@ -21,7 +24,8 @@ pub fn sheet(state: &State, _model: &ModelView) -> Sheet {
         "kv_bytes",
         "k_bytes",
         "v_bytes",
-        "bytes_share",
+        "middle_bytes_share",
+        "cache_bytes_share",
         "steps",
         "kld_mean",
         "kld_stderr",
@@ -31,15 +35,21 @@ pub fn sheet(state: &State, _model: &ModelView) -> Sheet {
         "top1_agreement",
         "recall",
         "tpot_ms",
-        "tpot_stderr_ms",
+        "dense_tpot_ms",
+        "time_of_dense",
+        "time_of_dense_low",
+        "time_of_dense_high",
+        "of_current_run",
     ];
     let Some(tuning) = &state.screens.tune else { return Sheet { columns, rows: Vec::new() } };
-    let (bench, generation) = (&state.screens.bench, state.run.generation);
-    let rows = view::shown(state).into_iter().map(|pin| {
-        let tally = tuning.tally(&pin.plan, pin.draft.window, None, state.target_context);
-        let figures = bench.figures(pin, generation);
+    let bench = &state.screens.bench;
+    let is_current = !bench.is_of_earlier(state.run.generation);
+    let all = rows::rows(state, tuning);
+    let rows = all.rows.iter().map(|row| {
+        let (pin, tally, figures) = (row.pin, row.tally, row.figures);
         let divergence = figures.map(|figures| &figures.divergence);
         let kld = divergence.map(|divergence| divergence.kld);
+        let beside = figures.and_then(|figures| figures.beside);
         vec![
             json!(pin.name),
             json!(pin.rule),
@@ -49,16 +59,21 @@ pub fn sheet(state: &State, _model: &ModelView) -> Sheet {
             json!(tally.bytes.k),
             json!(tally.bytes.v),
             json!(tally.middle),
+            json!(1.0 - tally.saved),
             json!(divergence.map(|divergence| divergence.steps)),
             json!(kld.map(|kld| kld.mean)),
             json!(kld.map(|kld| kld.stderr)),
             json!(kld.map(|kld| kld.p50)),
             json!(kld.map(|kld| kld.p999)),
-            json!(view::over_baseline(state, pin)),
+            json!(rows::over_baseline(state, pin)),
             json!(divergence.map(|divergence| divergence.top1_agreement)),
-            json!(view::recall(state, pin)),
+            json!(rows::recall(state, pin)),
             json!(figures.map(|figures| figures.b_ms.p50)),
-            json!(figures.map(|figures| figures.b_ms.stderr)),
+            json!(figures.map(|figures| figures.a_ms.p50)),
+            json!(beside.map(|beside| beside.median)),
+            json!(beside.map(|beside| beside.low)),
+            json!(beside.map(|beside| beside.high)),
+            json!(figures.map(|_| is_current)),
         ]
     });
     Sheet { columns, rows: rows.collect() }
@@ -71,28 +86,38 @@ pub fn copied(state: &State) -> Option<String> {
     let tokens = state.target_context;
     let bytes = tuning.tally(&pin.plan, pin.draft.window, None, tokens).bytes.total();
     let size = format!("{}: {} at {} tokens", pin.name, numbers::bytes(bytes), count(tokens));
-    Some(match bench.figures(pin, state.run.generation) {
+    Some(match bench.figures(pin) {
         None => format!("{size}, not measured"),
         Some(figures) => {
             let kld = figures.divergence.kld;
             format!(
-                "{size}, mean KLD {} ± {} over {} steps",
+                "{size}, mean KLD {} ± {} over {}",
                 number(kld.mean as f32),
                 number(kld.stderr as f32),
-                count(figures.divergence.steps)
+                numbers::counted(figures.divergence.steps, "step", "steps")
             )
         }
     })
 }
 
-/// What the selected row is and lost, in two sentences.
+/// What the selected row is and lost, in two sentences; on an empty bench, what it is for.
 pub fn explained(state: &State) -> Option<String> {
     let (bench, tuning) = (&state.screens.bench, state.screens.tune.as_ref()?);
-    let pin = bench.pin(bench.selected?)?;
+    let Some(pin) = bench.selected.and_then(|id| bench.pin(id)) else {
+        let own = KeyContext::Screen(Screen::Bench);
+        let key = |command| state.keys.key_of(own, command).unwrap_or_default();
+        return Some(format!(
+            "The bench compares masks and plans over the same tokens; nothing is pinned. {} pins what is set ({}), {} a mask of every rule with as many bytes, and {} then measures all of them over the last tokens of the run.",
+            key(Command::Pin),
+            tuning.mask_info().label,
+            key(Command::PinRules),
+            key(Command::Sweep)
+        ));
+    };
     let tokens = state.target_context;
     let tally = tuning.tally(&pin.plan, pin.draft.window, None, tokens);
     let size = format!(
-        "{}, made by {}, takes {} at {} tokens: {} of K, {} of V, {} less than dense.",
+        "{}, made by {}, takes {} at {} tokens: {} of K, {} of V, {} less than the dense cache.",
         pin.name,
         pin.rule,
         numbers::bytes(tally.bytes.total()),
@@ -101,13 +126,17 @@ pub fn explained(state: &State) -> Option<String> {
         numbers::bytes(tally.bytes.v),
         numbers::percent(tally.saved, 1)
     );
-    let loss = match bench.figures(pin, state.run.generation) {
+    let loss = match bench.figures(pin) {
         None => "It is not measured over the tokens of the other rows.".to_owned(),
         Some(figures) => {
             let divergence = &figures.divergence;
+            let few = match notes::too_few(state) {
+                Some(_) => " That is too few to rank masks.",
+                None => "",
+            };
             format!(
-                "Over {} steps its mean KLD from dense is {} ± {} nats, half of the steps lie under {}, and {} have the same likeliest token.",
-                count(divergence.steps),
+                "Over {} its mean KLD from dense is {} ± {} nats, half of the steps lie under {}, and {} have the same likeliest token.{few}",
+                numbers::counted(divergence.steps, "step", "steps"),
                 number(divergence.kld.mean as f32),
                 number(divergence.kld.stderr as f32),
                 number(divergence.kld.p50 as f32),

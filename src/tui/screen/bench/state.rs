@@ -78,7 +78,7 @@ pub enum BenchColumn {
     Tail,
     /// Share of steps with the same top token.
     Top,
-    /// Time per token.
+    /// Time of a step over that of a dense step beside it.
     Time,
 }
 
@@ -105,7 +105,7 @@ impl BenchColumn {
             Self::Median => "median KLD",
             Self::Tail => "largest KLD",
             Self::Top => "same top",
-            Self::Time => "time",
+            Self::Time => "time / dense",
         }
     }
 }
@@ -131,6 +131,8 @@ pub struct MaskBench {
     pub typing: Option<String>,
     /// The x axis of the plot.
     pub against: Against,
+    /// The page of columns that is shown; the first has the most important ones.
+    pub page: usize,
 }
 
 impl Default for MaskBench {
@@ -146,6 +148,7 @@ impl Default for MaskBench {
             filter: String::new(),
             typing: None,
             against: Against::Bytes,
+            page: 0,
         }
     }
 }
@@ -243,11 +246,22 @@ impl MaskBench {
         }
     }
 
-    /// The figures of a row that may stand beside those of the others: of the run of this number,
-    /// and over the same tokens as the newest ones. `None` where it was not measured so.
-    pub fn figures<'a>(&'a self, pin: &'a Pinned, generation: u64) -> Option<&'a Measured> {
+    /// The number of the newest run that rows were measured in.
+    fn measured_in(&self) -> Option<u64> {
+        self.pins.iter().filter_map(|pin| Some(pin.measured.as_ref()?.0)).max()
+    }
+
+    /// Whether the figures are of an earlier run than the one of this number.
+    pub fn is_of_earlier(&self, generation: u64) -> bool {
+        self.measured_in().is_some_and(|of| of != generation)
+    }
+
+    /// The figures of a row that may stand beside those of the others: of the newest run that was
+    /// measured, and over the same tokens as the newest ones. `None` where it was not measured so.
+    pub fn figures<'a>(&'a self, pin: &'a Pinned) -> Option<&'a Measured> {
+        let newest_run = self.measured_in()?;
         let of_run = |pin: &'a Pinned| {
-            pin.measured.as_ref().filter(|(of, _)| *of == generation).map(|(_, figures)| figures)
+            pin.measured.as_ref().filter(|(of, _)| *of == newest_run).map(|(_, figures)| figures)
         };
         let newest =
             self.pins.iter().filter_map(of_run).max_by_key(|figures| figures.divergence.steps)?;
@@ -255,25 +269,25 @@ impl MaskBench {
     }
 
     /// Number of steps that the figures are over; `None` without figures.
-    pub fn steps(&self, generation: u64) -> Option<usize> {
-        let figures = self.pins.iter().find_map(|pin| self.figures(pin, generation))?;
+    pub fn steps(&self) -> Option<usize> {
+        let figures = self.pins.iter().find_map(|pin| self.figures(pin))?;
         Some(figures.divergence.steps)
     }
 
     /// The steps that the figures are over, in words; `None` without figures.
-    pub fn covered(&self, generation: u64) -> Option<String> {
-        Some(self.pins.iter().find_map(|pin| self.figures(pin, generation))?.covered())
+    pub fn covered(&self) -> Option<String> {
+        Some(self.pins.iter().find_map(|pin| self.figures(pin))?.covered())
     }
 
     /// The rows that the filter leaves, sorted. `bytes` gives the size of a plan; rows without a
     /// figure come last either way.
-    pub fn shown(&self, generation: u64, bytes: impl Fn(&Pinned) -> u64) -> Vec<&Pinned> {
+    pub fn shown(&self, bytes: impl Fn(&Pinned) -> u64) -> Vec<&Pinned> {
         let filter = self.typing.as_ref().unwrap_or(&self.filter).to_lowercase();
         let has = |text: &str| text.to_lowercase().contains(&filter);
         let mut rows: Vec<&Pinned> =
             self.pins.iter().filter(|pin| has(&pin.name) || has(&pin.rule)).collect();
         let figure = |pin: &Pinned| {
-            let figures = self.figures(pin, generation)?;
+            let figures = self.figures(pin)?;
             let kld = figures.divergence.kld;
             Some(match self.sort {
                 BenchColumn::Pinned | BenchColumn::Name => 0.0,
@@ -282,7 +296,7 @@ impl MaskBench {
                 BenchColumn::Median => kld.p50,
                 BenchColumn::Tail => kld.p999,
                 BenchColumn::Top => figures.divergence.top1_agreement,
-                BenchColumn::Time => figures.b_ms.p50,
+                BenchColumn::Time => figures.beside?.median,
             })
         };
         match self.sort {

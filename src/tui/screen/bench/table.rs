@@ -9,6 +9,8 @@ pub const TABLE: &[KeyBinding] = &[
     (C::Down, "down j", "", "row below"),
     (C::First, "g home", "", "first row"),
     (C::Last, "G end", "", "last row"),
+    (C::Right, "right l", "", "columns that had no room"),
+    (C::Left, "left h", "", "back to the columns before"),
     (C::Pin, "p", "pin", "pin what is set in Tune"),
     (C::PinRules, "a", "rules", "pin a mask of every rule with the bytes of what is set"),
     (C::PinNamed, "A", "named", "pin the plans that other programs offer"),
@@ -19,7 +21,7 @@ pub const TABLE: &[KeyBinding] = &[
     (C::SortNext, "o", "sort", "sort by the next column"),
     (C::SortBack, "O", "", "sort the other way round"),
     (C::EditField, "f", "filter", "show the rows that have a text in their name or rule"),
-    (C::PlotAxis, "v", "axis", "plot against bytes or against time per token"),
+    (C::PlotAxis, "v", "axis", "plot against bytes or against time / dense"),
     (C::Unpin, "x delete", "", "take the row off"),
     (C::Reset, "R", "", "take all rows off"),
 ];

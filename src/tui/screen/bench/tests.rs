@@ -19,6 +19,8 @@ use crate::tui::testing::{
     SMALL, act, answer, draw, frames, key, letters, measured, send, session, text,
 };
 
+mod ranking;
+
 fn on_bench() -> State {
     let mut state = session(SMALL, ColorDepth::True);
     state.size = (120, 40);
@@ -117,23 +119,6 @@ fn every_rule_comes_within_a_hundredth_of_the_bytes() {
     }
 }
 
-/// Labels of three digits were once the same where all rows have about the same size.
-#[test]
-fn labels_of_the_axis_differ_where_all_rows_take_the_same_bytes() {
-    let mut state = on_bench();
-    measure(&mut state);
-    for size in [(80, 24), (120, 40), (200, 60)] {
-        state.size = size;
-        let frame = shown(&state);
-        let axis = frame.lines().rfind(|line| line.matches("iB").count() >= 3);
-        let words: Vec<&str> = axis.expect("an axis").split_whitespace().collect();
-        let labels: Vec<&[&str]> = words.chunks(2).collect();
-        for (at, label) in labels.iter().enumerate() {
-            assert!(!labels[..at].contains(label), "{label:?} twice: {frame}");
-        }
-    }
-}
-
 #[test]
 fn figures_over_other_tokens_are_not_shown_beside_one_another() {
     let mut state = on_bench();
@@ -152,13 +137,30 @@ fn figures_over_other_tokens_are_not_shown_beside_one_another() {
     act(&mut state, Command::Sweep);
     let missing = shown(&state).matches("not measured").count();
     assert_eq!(missing, again.len() - 1, "{}", shown(&state));
-    let generation = state.run.generation;
     let bench = &state.screens.bench;
-    let figures: Vec<_> =
-        bench.pins().iter().filter_map(|pin| bench.figures(pin, generation)).collect();
+    let figures: Vec<_> = bench.pins().iter().filter_map(|pin| bench.figures(pin)).collect();
     assert_eq!(figures.len(), 1);
-    // Of another run there are none.
-    assert!(bench.pins().iter().all(|pin| bench.figures(pin, generation + 1).is_none()));
+}
+
+/// `r` once wiped all that was measured.
+#[test]
+fn figures_stay_with_the_run_that_they_are_of_and_say_so() {
+    let mut state = on_bench();
+    let asked = measure(&mut state);
+    assert!(!shown(&state).contains("run before"));
+    act(&mut state, Command::Rerun);
+    let bench = &state.screens.bench;
+    assert!(bench.is_of_earlier(state.run.generation));
+    assert!(bench.pins().iter().all(|pin| bench.figures(pin).is_some()));
+    let frame = shown(&state);
+    assert!(frame.contains("run before, 64 steps") && frame.contains("s measures this"), "{frame}");
+    // Measured in this run, no figure of the other stands beside it.
+    state.phase = Phase::Paused;
+    act(&mut state, Command::Sweep);
+    send(&mut state, measured(Subject::Trial(asked[0].id), 0.5, 3));
+    let bench = &state.screens.bench;
+    assert_eq!(bench.pins().iter().filter(|pin| bench.figures(pin).is_some()).count(), 1);
+    assert!(!bench.is_of_earlier(state.run.generation));
 }
 
 #[test]
@@ -224,9 +226,9 @@ fn rows_sort_filter_and_compare_with_a_baseline() {
     let of_base = kld(&measured(Subject::Trial(base), 0.01, 0));
     let bench = &state.screens.bench;
     for pin in bench.pins() {
-        let figures = bench.figures(pin, state.run.generation).unwrap();
-        let over = super::view::over_baseline(&state, pin).unwrap();
-        let of_baseline = bench.figures(bench.pin(base).unwrap(), state.run.generation).unwrap();
+        let figures = bench.figures(pin).unwrap();
+        let over = super::rows::over_baseline(&state, pin).unwrap();
+        let of_baseline = bench.figures(bench.pin(base).unwrap()).unwrap();
         let expected = figures.divergence.kld.mean - of_baseline.divergence.kld.mean;
         assert!((over - expected).abs() < 1e-12 && of_base > 0.0);
     }
@@ -297,7 +299,7 @@ fn the_rows_are_a_table_in_every_form() {
     assert_eq!(md.lines().count(), rows + 2);
     assert!(md.lines().nth(1).unwrap().starts_with("| --- | --- |"), "{md}");
     assert!(
-        md.contains("| 0.01 | 0.00125 | 0.009 | 0.035 | 0 | 0.984375 |  | 3.609 | 0.50125 |"),
+        md.contains("| 0.01 | 0.00125 | 0.009 | 0.035 | 0 | 0.984375 |  | 3.609 | 4.5 | 0.81 | 0.79 | 0.84 | true |"),
         "{md}"
     );
     let tex = made(ExportFormat::Tex);
@@ -416,6 +418,6 @@ fn figures_say_what_they_are() {
     let frame = shown(&state);
     let titles = frame.lines().find(|line| line.contains("same top")).expect("titles");
     assert!(titles.contains(" max ") && !titles.contains("99.9 %"), "of 64 steps: {titles}");
-    assert!(titles.contains("± ms"), "{titles}");
+    assert!(titles.contains("× dense"), "{titles}");
     assert!(frame.contains("over the same 64 steps, ctx 1,601–1,664"), "{frame}");
 }

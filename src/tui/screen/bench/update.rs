@@ -1,11 +1,14 @@
 //! The keys of the bench.
 
 use crate::decode::worker::EngineOrder as Order;
+use crate::numbers;
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::run::Phase;
+use crate::tui::app::state::Holds;
 use crate::tui::app::state::State;
 use crate::tui::screen::Typed;
+use crate::tui::screen::bench::notes::LEAST_STEPS;
 use crate::tui::screen::bench::state::{BenchColumn, MOST};
 use crate::tui::screen::bench::{pins, view};
 use crate::tui::screen::tune::edit::change;
@@ -21,6 +24,15 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
         Command::Down => select(state, |at, last| (at + 1).min(last)),
         Command::First => select(state, |_, _| 0),
         Command::Last => select(state, |_, last| last),
+        Command::Right => {
+            let last = view::page_count(state).saturating_sub(1);
+            state.screens.bench.page = (state.screens.bench.page + 1).min(last);
+            Vec::new()
+        }
+        Command::Left => {
+            state.screens.bench.page = state.screens.bench.page.saturating_sub(1);
+            Vec::new()
+        }
         Command::Pin | Command::PinRules | Command::PinNamed | Command::PinSweep => {
             pin(state, command)
         }
@@ -81,7 +93,7 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
             was_running.then(|| Effect::Engine(Order::Sweep(Vec::new()))).into_iter().collect()
         }
         Command::Panel => {
-            state.panel = Some(!view::shows_plot(state));
+            state.show_panel(!view::shows_plot(state));
             Vec::new()
         }
         _ => return None,
@@ -151,7 +163,18 @@ fn measure(state: &mut State) -> Vec<Effect> {
     match state.phase {
         Phase::Running => {
             effects.push(Effect::Engine(Order::Pause));
-            state.tell("paused, so that all rows see the same tokens; space goes on", false);
+            let key = state.keys.key_of(KeyContext::Global, Command::Pause).unwrap_or_default();
+            let steps = state.run.pairs.len().saturating_sub(1);
+            let few = match steps < LEAST_STEPS {
+                true => {
+                    let steps = numbers::counted(steps, "step", "steps");
+                    format!(" after {steps}, too few to rank masks")
+                }
+                false => String::new(),
+            };
+            let sentence =
+                format!("paused{few}, so that all rows see the same tokens; {key} goes on");
+            state.tell_while(Holds::Standing, sentence);
         }
         Phase::Paused | Phase::Finished(_) => {}
         _ => {
@@ -172,7 +195,12 @@ fn open(state: &mut State) -> Vec<Effect> {
     let bench = &state.screens.bench;
     let Some(pin) = bench.selected.and_then(|id| bench.pin(id)) else { return Vec::new() };
     let (name, draft) = (pin.name.clone(), pin.draft.clone());
-    state.tell(format!("{name} is set; u takes it back"), false);
+    let undo = state.keys.key_of(KeyContext::Global, Command::Undo).unwrap_or_default();
+    let locked = match draft.locks.len() {
+        0 => String::new(),
+        heads => format!(" with {} locked", numbers::counted(heads, "head", "heads")),
+    };
+    state.tell(format!("{name} is set{locked}; {undo} takes it back"), false);
     change(state, draft)
 }
 

@@ -35,7 +35,7 @@ pub fn parts(state: &State, main: Rect) -> EvalAreas {
         PANEL_FROM.. => 38,
         _ => 27,
     };
-    let left = state.splits.first(FORM, area.width, left);
+    let left = state.split_columns(FORM, area.width, left);
     let left = Rect { width: left.min(area.width), ..area };
     let rows = (EvalField::ALL.len() as u16 + 1).min(left.height);
     let gap = u16::from(left.height > rows + 8);

@@ -1,6 +1,7 @@
 //! Evaluation: tasks and texts beside dense decode, while the tables fill in.
 
 pub mod layout;
+mod outline;
 mod results;
 mod sheet;
 pub mod state;

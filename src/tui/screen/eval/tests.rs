@@ -184,9 +184,9 @@ fn the_form_is_set_by_keys_and_ordered_as_set() {
     letters(&mut state, "G");
     key(&mut state, KeyCode::Enter);
     letters(&mut state, "out");
-    // The folder of results is made.
+    // The folder of results is made, so that nothing can be wrong with it.
     let effects = key(&mut state, KeyCode::Enter);
-    assert!(!looked_for(&mut state, effects, None));
+    assert!(looked_for(&mut state, effects, None));
     let effects = act(&mut state, Command::Evaluate);
     let order = ordered(&effects);
     let model = state.model.as_ref().unwrap();
@@ -346,4 +346,21 @@ fn before_a_run_and_with_many_rows() {
     assert!(small.contains("61 of 120") || small.contains("evaluate"), "{small}");
     let csv = String::from_utf8(make(&state, ExportFormat::Csv).unwrap()).unwrap();
     assert!(csv.starts_with("suite,task,ctx,mask") && csv.lines().count() > 6, "{csv}");
+}
+
+/// Before there is anything to show, it once showed the map again.
+#[test]
+fn what_a_run_does_is_said_before_there_is_one() {
+    let mut state = session(SMALL, ColorDepth::None);
+    (state.screen, state.size) = (Screen::Eval, (200, 60));
+    let frame = text(&draw(&state));
+    for words in [
+        "what an evaluation does",
+        "asks for facts hidden in prompts of 512 and 1,024 tokens",
+        "recall tasks",
+        "niah_single_1",
+    ] {
+        assert!(frame.contains(words), "{words}: {frame}");
+    }
+    assert!(!frame.contains("at work ──"), "{frame}");
 }

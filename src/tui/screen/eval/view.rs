@@ -13,13 +13,12 @@ use crate::tui::app::keys::KeyContext;
 use crate::tui::app::side;
 use crate::tui::app::state::State;
 use crate::tui::color::{Role, Shade};
-use crate::tui::fitting::{fitted, tail};
+use crate::tui::fitting::{best, fitted, tail};
 use crate::tui::paint::put;
 use crate::tui::screen::Screen;
-use crate::tui::screen::eval::layout;
 use crate::tui::screen::eval::results::rows;
 use crate::tui::screen::eval::state::{EvalField, EvalPart, Evaluation};
-use crate::tui::screen::map;
+use crate::tui::screen::eval::{layout, outline};
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{Heatmap, meter};
 
@@ -31,11 +30,12 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let mut pane = Pane::new(parts.right, &state.theme, buffer);
     if state.screens.eval.figures.is_none() {
         pane.title("results", "");
-        pane.note(match state.screens.eval.runs() {
-            true => "they come with the first samples",
-            false => "recall by length and depth, losses on texts",
-        });
-        map::view::at_work(state, &mut pane);
+        let forms = match state.screens.eval.runs() {
+            true => ["they come with the first samples", "with the first samples"],
+            false => ["recall by length and depth, losses on texts", "recall, losses on texts"],
+        };
+        pane.note(best(usize::from(parts.right.width), forms.map(str::to_owned)));
+        outline::render(state, &mut pane);
         return;
     }
     depths(state, &mut pane);
@@ -114,7 +114,7 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
     if eval.part == EvalPart::Idle {
         pane.title(&words, "");
         pane.note("nothing is evaluated yet");
-        side::meanings(state, &WORDS, &mut pane);
+        side::meanings(state, &meanings_of(state), &mut pane);
         side::tail(state, &mut pane);
         return;
     }
@@ -154,18 +154,25 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
             }
         }
     }
-    side::meanings(state, &WORDS, &mut pane);
+    side::meanings(state, &meanings_of(state), &mut pane);
     side::tail(state, &mut pane);
 }
 
-/// The words of the tables on the right.
-const WORDS: [(&str, &str); 5] = [
+/// The words of the tables of recall.
+pub(super) const RECALL_WORDS: [(&str, &str); 4] = [
     ("score", "per cent of the answers that are right; dense decode's is beside it"),
     ("−lost +won", "answers that dense has right and the mask wrong, and the other way round"),
     ("p", "how likely an equally good cache would lose as much by chance; red below .05"),
     ("depth", "where in the prompt the answer is hidden; a column is a fifth of it"),
-    ("control", "dense beside itself: what differs there is no loss"),
 ];
+
+/// The words of the tables on the right, once there are tables: those of the suites that ran.
+fn meanings_of(state: &State) -> Vec<(&'static str, &'static str)> {
+    let Some(figures) = &state.screens.eval.figures else { return Vec::new() };
+    let recall = if figures.depths.is_empty() { &[][..] } else { &RECALL_WORDS };
+    let control = ("control", "dense beside itself: what differs there is no loss");
+    recall.iter().copied().chain([control]).collect()
+}
 
 /// Columns of a fifth of the depth, and of the labels before them.
 const FIFTH: u16 = 6;

@@ -15,6 +15,7 @@ use crate::tui::app::pictures;
 use crate::tui::app::pictures::CELL;
 use crate::tui::app::state::State;
 use crate::tui::color::{Role, Shade, paint};
+use crate::tui::fitting::best;
 use crate::tui::graphics;
 use crate::tui::graphics::{PlacedPicture, Raster, number_of};
 use crate::tui::paint::put;
@@ -47,13 +48,14 @@ pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer)
         n if n == to - from + 1 => String::new(),
         n => format!(" · {n} of {} so far", to - from + 1),
     };
-    let range = format!(
-        " attention of query head {} · steps of tokens {}–{}{done}",
-        asked.head,
-        count(from),
-        count(to)
-    );
-    put(buffer, area, 0, 1, Line::styled(range, dim));
+    let (head, from, to) = (asked.head, count(from), count(to));
+    let forms = [
+        format!("attention of query head {head} · steps of tokens {from}–{to}{done}"),
+        format!("query head {head} · steps of tokens {from}–{to}{done}"),
+        format!("q{head} · tokens {from}–{to}{done}"),
+    ];
+    let range = best(usize::from(area.width.saturating_sub(1)), forms);
+    put(buffer, area, 1, 1, Line::styled(range, dim));
     if let Some(sentence) = view.refused() {
         put(buffer, area, 1, 2, Line::styled(sentence.to_owned(), state.theme.style(Role::Warn)));
         return;

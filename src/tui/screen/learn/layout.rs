@@ -35,7 +35,7 @@ pub fn learn(state: &State, main: Rect) -> Learn {
         PANEL_FROM.. => 40,
         _ => 32,
     };
-    let left = state.splits.first(FORM, area.width, left);
+    let left = state.split_columns(FORM, area.width, left);
     let left = Rect { width: left.min(area.width), ..area };
     let rows = (Field::ALL.len() as u16 + 1).min(left.height);
     let form = Rect { height: rows, ..left };

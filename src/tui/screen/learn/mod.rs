@@ -1,6 +1,7 @@
 //! Learning a mask.
 
 pub mod layout;
+mod outline;
 mod sheet;
 pub mod state;
 mod table;

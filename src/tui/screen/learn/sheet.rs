@@ -6,7 +6,7 @@ use crate::learn::train::Update;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
 use crate::tui::export::Sheet;
-use crate::tui::screen::learn::view::roughly;
+use crate::tui::paint::roughly;
 
 /// The selected field with its value.
 pub fn copied(state: &State) -> Option<String> {

@@ -20,8 +20,8 @@ use crate::tui::screen::Screen;
 use crate::tui::screen::learn::layout;
 use crate::tui::screen::learn::state::{Field, LearningPart};
 use crate::tui::testing::{
-    LARGE, SMALL, answer, blank, factors, frames, learned, learning, looked_for, session,
-    tell_learning,
+    LARGE, SMALL, answer, blank, draw, factors, frames, learned, learning, looked_for, session,
+    tell_learning, text,
 };
 
 fn key(state: &mut State, code: KeyCode) -> Vec<Effect> {
@@ -440,4 +440,22 @@ fn the_bell_rings_at_the_end_and_at_no_other_time() {
     };
     assert_eq!(told(Told::Going(LearnEvent::Check(0.5))), []);
     assert_eq!(told(Told::Failed("no".to_owned())).first(), Some(&Effect::Bell));
+}
+
+/// Before there is anything to show, it once showed the map again.
+#[test]
+fn what_a_run_does_is_said_before_there_is_one() {
+    let mut state = session(SMALL, ColorDepth::None);
+    (state.screen, state.size) = (Screen::Learn, (200, 60));
+    let frame = text(&draw(&state));
+    for words in [
+        "what a run does",
+        "1 prefill",
+        "reads 96 prompts of 512 to 2,048 tokens",
+        "6 file",
+        "rules that choose",
+    ] {
+        assert!(frame.contains(words), "{words}: {frame}");
+    }
+    assert!(!frame.contains("at work ──"), "{frame}");
 }

@@ -18,11 +18,10 @@ use crate::tui::app::side;
 use crate::tui::app::state::State;
 use crate::tui::color::{Role, Shade};
 use crate::tui::fitting::{best, tail};
-use crate::tui::paint::put;
+use crate::tui::paint::{put, roughly};
 use crate::tui::screen::Screen;
-use crate::tui::screen::learn::layout;
 use crate::tui::screen::learn::state::{Field, Learning, LearningPart};
-use crate::tui::screen::map;
+use crate::tui::screen::learn::{layout, outline};
 use crate::tui::screen::map::layout::{Grid, grid};
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{Chart, Heatmap, meter};
@@ -101,7 +100,7 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
         pane.title(&words, "");
         pane.note("nothing is learned yet");
         estimate(state, &mut pane);
-        side::meanings(state, &WORDS, &mut pane);
+        // The words are beside what a run does.
         side::tail(state, &mut pane);
         return;
     }
@@ -149,8 +148,12 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
     if let Some(mask) = &learning.cut {
         let saved = bytes::savings(mask, None);
         let [k, v, kv] = [saved.k, saved.v, saved.kv].map(|share| format!("{:.0}", share * 100.0));
-        let forms = [format!("K {k} % V {v} % K+V {kv} %"), format!("K {k} V {v} K+V {kv} %")];
-        pane.row("fewer", best(pane.room(), forms));
+        let forms = [
+            format!("K −{k} % V −{v} % K+V −{kv} %"),
+            format!("K −{k} V −{v} K+V −{kv} %"),
+            format!("K+V −{kv} %"),
+        ];
+        pane.row("middle", best(pane.room(), forms));
     }
     for (task, dense) in &learning.dense {
         pane.row("dense", format!("{} {} of {}", task_words(*task), dense.right, dense.asked));
@@ -168,7 +171,7 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
 }
 
 /// The words of the progress and of the curves.
-const WORDS: [(&str, &str); 5] = [
+pub(super) const WORDS: [(&str, &str); 5] = [
     ("factor", "of a channel, 0 to 1: how much of it attention sees while it is learned"),
     ("distill", "mean squared difference of the model's last states, factors against exact"),
     ("reg", "what large factors cost: it presses them down until distill grows"),
@@ -261,16 +264,6 @@ fn time(seconds: f64) -> String {
     format!("{}:{:02}", seconds / 60, seconds % 60)
 }
 
-/// A duration as one says it of an estimate: 40 s, 7 min, 1 h 30 min.
-pub(super) fn roughly(seconds: f64) -> String {
-    let minutes = (seconds / 60.0).round() as u64;
-    match seconds {
-        ..100.0 => format!("{:.0} s", (seconds / 5.0).ceil() * 5.0),
-        ..6000.0 => format!("{minutes} min"),
-        _ => format!("{} h {} min", minutes / 60, minutes % 60 / 10 * 10),
-    }
-}
-
 /// A sentence over as many lines as it needs.
 fn sentence(text: &str, pane: &mut Pane<'_>, style: ratatui::style::Style) {
     for line in wrapped(text, usize::from(pane.area.width)) {
@@ -284,14 +277,18 @@ fn importance(state: &State, area: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
     let learning = &state.screens.learn;
     let mut pane = Pane::new(area, theme, buffer);
-    let note = match &learning.cut {
-        Some(cut) => format!("0 to 1 · {} of {} heads dropped", dropped(cut), cut.shape().heads()),
-        None => "0 to 1".to_owned(),
-    };
-    pane.title("importance", &note);
+    let mut forms = Vec::new();
+    if let Some(cut) = &learning.cut {
+        let (dropped, heads) = (dropped(cut), cut.shape().heads());
+        forms.push(format!("0 to 1 · {dropped} of {heads} heads dropped"));
+        forms.push(format!("{dropped} of {heads} dropped"));
+    }
+    forms.push("0 to 1".to_owned());
+    let room = usize::from(area.width).saturating_sub("importance".len() + 3);
+    pane.title("importance", &best(room, forms));
     let Some(factors) = &learning.factors else {
         pane.note(if learning.runs() { "comes with the first update" } else { "as it is learned" });
-        map::view::at_work(state, &mut pane);
+        outline::render(state, &mut pane);
         return;
     };
     let grid = grid(state, pane.area, factors.shape());
@@ -379,39 +376,38 @@ fn losses(state: &State, rows: u16, pane: &mut Pane<'_>) {
 fn verdict(state: &State, rows: &[CheckRow], pane: &mut Pane<'_>) {
     let theme = &state.theme;
     let answers = rows.first().map_or(0, |row| row.asked);
-    let wide = pane.area.width >= 56;
-    let note = if wide {
-        format!("{answers} answers, dense and learned")
-    } else {
-        "* its own counts".to_owned()
+    /// Columns from which on all figures have room, and those of a narrow table.
+    const WIDE: u16 = 56;
+    const NARROW: u16 = 38;
+    let width = pane.area.width;
+    let note = match width {
+        WIDE.. => format!("{answers} answers, dense and learned"),
+        NARROW.. => "* its own counts".to_owned(),
+        _ => "* own".to_owned(),
     };
-    pane.title("held-out check", &note);
-    let head = if wide {
-        "rule       counts   pruned  recall digit NLL     KLD"
-    } else {
-        "rule       pruned recall   NLL     KLD"
-    };
-    pane.note(head);
+    pane.title(if width < NARROW { "check" } else { "held-out check" }, &note);
+    pane.note(match width {
+        WIDE.. => "rule       counts   pruned  recall digit NLL     KLD",
+        NARROW.. => "rule       pruned recall   NLL     KLD",
+        _ => "rule       recall    KLD",
+    });
     for row in rows {
         let counts = if row.counts == Counts::Learned { "learned" } else { "own" };
         let percent = |share: f64| numbers::percent(share, 1);
         let (pruned, recall) = (percent(row.sparsity), percent(row.recall));
-        let text = match wide {
-            true => format!(
+        let mark = if row.counts == Counts::Own && row.rule != Rule::DENSE { "*" } else { "" };
+        let (rule, short) = (format!("{}{mark}", row.rule.words), row.recall * 100.0);
+        let short = format!("{short:.0} %");
+        let text = match width {
+            WIDE.. => format!(
                 "{:<10} {counts:<8}{pruned:>7} {recall:>7}  {:>8.3} {:>7.4}",
                 row.rule.words, row.digit_nll, row.kld_mean
             ),
-            false => {
-                let mark =
-                    if row.counts == Counts::Own && row.rule != Rule::DENSE { "*" } else { "" };
-                let rule = format!("{}{mark}", row.rule.words);
-                format!(
-                    "{rule:<10} {pruned:>6} {:>6} {:>5.2} {:>7.4}",
-                    format!("{:.0} %", row.recall * 100.0),
-                    row.digit_nll,
-                    row.kld_mean
-                )
-            }
+            NARROW.. => format!(
+                "{rule:<10} {pruned:>6} {short:>6} {:>5.2} {:>7.4}",
+                row.digit_nll, row.kld_mean
+            ),
+            _ => format!("{rule:<10} {short:>6} {:>6.3}", row.kld_mean),
         };
         let role = match row.rule {
             rule if rule == Rule::LEARNED => Role::Good,
@@ -419,17 +415,5 @@ fn verdict(state: &State, rows: &[CheckRow], pane: &mut Pane<'_>) {
             _ => Role::Dim,
         };
         pane.line(Line::from(Span::styled(text, theme.style(role))));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn estimates_are_said_in_round_numbers() {
-        let words = [3.0, 41.0, 99.0, 100.0, 400.0, 5700.0, 11_500.0].map(roughly);
-        let wanted = ["5 s", "45 s", "100 s", "2 min", "7 min", "95 min", "3 h 10 min"];
-        assert_eq!(words, wanted);
     }
 }

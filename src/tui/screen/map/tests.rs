@@ -236,3 +236,20 @@ fn every_dropped_head_has_its_mark_where_layers_share_rows() {
         assert!(seen > 5, "{shape}: {seen}");
     }
 }
+
+/// At 184 columns the panel once stood 21 columns right of the demo's strips.
+#[test]
+fn the_panel_stands_beside_the_strips_at_every_width() {
+    for shape in [SMALL, LARGE, Shape { layers: 30, kv_heads: 3, head_dim: 64 }] {
+        let mut state = session(shape, ColorDepth::None);
+        for width in 100..=240 {
+            state.size = (width, 40);
+            let areas = areas::areas(&state);
+            let side = areas.side.expect("shown");
+            let grid = layout::grid(&state, areas.main, shape);
+            let last = grid.strip_of(0, grid.heads.end - 1).expect("a strip");
+            let gap = side.x - last.right();
+            assert!(gap <= 4, "{gap} columns at {width}, {shape}");
+        }
+    }
+}

@@ -16,18 +16,55 @@ use crate::tui::paint::put;
 use crate::tui::widget::meter;
 use crate::tui::widget::pane::Pane;
 
-/// Asks the engine once for the machine's bandwidth, as soon as there are steps to compare with it.
+/// How often the bandwidth is measured again where steps read faster: the first time, something else
+/// may have been at work.
+const MOST_AGAIN: u8 = 3;
+/// Least time between two measurements, in milliseconds; it doubles.
+const BETWEEN_MS: f64 = 5_000.0;
+
+/// Asks the engine for the machine's bandwidth, as soon as there are steps to compare with it, and
+/// again where they are faster.
 pub fn ask(state: &mut State) -> Vec<Effect> {
-    let on_cpu = state.model.as_ref().is_some_and(is_cpu);
+    let Some(model) = state.model.as_ref().filter(|model| is_cpu(model)) else { return Vec::new() };
     let stands = matches!(state.phase, Phase::Running | Phase::Paused | Phase::Finished(_));
-    if state.bandwidth != Gauge::Unknown || state.replay || !on_cpu || !stands {
+    if state.replay || !stands || state.run.rate().is_none() {
         return Vec::new();
     }
-    if state.run.rate().is_none() {
-        return Vec::new();
-    }
-    state.bandwidth = Gauge::Asked;
+    state.bandwidth = match &state.bandwidth {
+        Gauge::Unknown => Gauge::Asked,
+        Gauge::Known(machine) => {
+            let dense = model.bytes_at(state.run.cached).1.total();
+            let is_over =
+                reached(&state.run, dense, machine).is_some_and(|now| now.share.is_none());
+            let again = &mut state.bandwidth_again;
+            if !is_over || again.times >= MOST_AGAIN || state.now_ms < again.from_ms {
+                return Vec::new();
+            }
+            again.from_ms = state.now_ms + BETWEEN_MS * f64::from(1_u32 << again.times);
+            again.times += 1;
+            Gauge::Again(machine.clone())
+        }
+        Gauge::Asked | Gauge::Again(_) | Gauge::Refused(_) => return Vec::new(),
+    };
     vec![Effect::Engine(EngineOrder::Bandwidth)]
+}
+
+/// Takes a measurement: the fastest is the machine's, because other work only slows it down.
+pub fn take(state: &mut State, measured: Bandwidth) {
+    let before = match std::mem::take(&mut state.bandwidth) {
+        Gauge::Known(machine) | Gauge::Again(machine) => Some(machine),
+        Gauge::Unknown | Gauge::Asked | Gauge::Refused(_) => None,
+    };
+    let machine = before.filter(|before| before.gbps > measured.gbps).unwrap_or(measured);
+    state.bandwidth = Gauge::Known(machine);
+}
+
+/// Takes that the engine does not measure; what is known stays.
+pub fn refuse(state: &mut State, sentence: String) {
+    state.bandwidth = match std::mem::take(&mut state.bandwidth) {
+        Gauge::Known(machine) | Gauge::Again(machine) => Gauge::Known(machine),
+        Gauge::Unknown | Gauge::Asked | Gauge::Refused(_) => Gauge::Refused(sentence),
+    };
 }
 
 fn is_cpu(model: &ModelView) -> bool {
@@ -41,8 +78,9 @@ pub struct Reached {
     pub bytes: f64,
     /// 1e9 bytes a second over the last steps.
     pub gbps: f64,
-    /// Of what the machine can read, 1 is all.
-    pub share: f64,
+    /// Of what the machine can read, 1 is all; `None` where it is more: then what the steps read
+    /// stays in the processor's caches, or other work slowed the measurement down.
+    pub share: Option<f64>,
     /// Tokens a second if steps read at the machine's speed and did nothing else. `None` where a
     /// step was faster: then what it reads stays in the processor's caches, and memory sets no
     /// ceiling.
@@ -61,7 +99,7 @@ pub fn reached(run: &RunView, dense_kv: usize, machine: &Bandwidth) -> Option<Re
     Some(Reached {
         bytes,
         gbps,
-        share: gbps / machine.gbps.max(1e-9),
+        share: Some(gbps / machine.gbps.max(1e-9)).filter(|share| *share <= 1.0),
         ceiling: ceiling(bytes),
         dense_ceiling: ceiling(machine.weights as f64 + dense_kv as f64),
     })
@@ -70,15 +108,15 @@ pub fn reached(run: &RunView, dense_kv: usize, machine: &Bandwidth) -> Option<Re
 /// Draws the gauge.
 pub fn render(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     let machine = match &state.bandwidth {
-        Gauge::Known(machine) => machine,
+        Gauge::Known(machine) | Gauge::Again(machine) => machine,
         other => {
             pane.title("memory bandwidth", "");
             pane.note(match other {
                 Gauge::Refused(sentence) => sentence.clone(),
-                Gauge::Asked => "measuring once; decode waits a moment".to_owned(),
+                Gauge::Asked => "measuring; decode waits a moment".to_owned(),
                 _ if !is_cpu(model) => "measured on the CPU only".to_owned(),
                 _ if state.replay => "the recording does not say".to_owned(),
-                _ => state.awaited("measured once, with the first decode steps"),
+                _ => state.awaited("measured with the first decode steps"),
             });
             return;
         }
@@ -92,9 +130,21 @@ pub fn render(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     pane.row_of("machine", [format!("{speed} read"), speed]);
     let dense = model.bytes_at(state.run.cached).1.total();
     let Some(now) = reached(&state.run, dense, machine) else { return };
-    bar(state, pane, now.share);
-    let share = format!("{:.0} %", 100.0 * now.share);
-    pane.row_of("this step", [format!("{:.1} GB/s · {share}", now.gbps), share]);
+    let speed = format!("{:.1} GB/s", now.gbps);
+    let forms = match (now.share, &state.bandwidth) {
+        (Some(share), _) => {
+            bar(state, pane, share);
+            let share = format!("{:.0} %", 100.0 * share);
+            vec![format!("{speed} · {share}"), share]
+        }
+        (None, Gauge::Again(_)) => vec![format!("{speed}, faster: measuring again"), speed],
+        (None, _) => vec![
+            format!("{speed}: faster than memory, from caches"),
+            format!("{speed}, from caches"),
+            speed,
+        ],
+    };
+    pane.row_of("this step", forms);
     let weights = numbers::bytes(machine.weights);
     let kv = numbers::bytes(state.run.kv.total() as u64);
     let forms = [
@@ -168,8 +218,9 @@ mod tests {
         assert!((dense.expect("slow steps") - 500.0).abs() < 1e-9);
         let speed = state.run.rate().expect("steps");
         assert!((now.gbps - (3e8 + kv) * speed / 1e9).abs() < 1e-9);
-        assert!((now.share - now.gbps / 200.0).abs() < 1e-12);
-        assert!((speed / ceiling - now.share).abs() < 1e-12, "one share, either way");
+        let share = now.share.expect("slow steps");
+        assert!((share - now.gbps / 200.0).abs() < 1e-12);
+        assert!((speed / ceiling - share).abs() < 1e-12, "one share, either way");
         state.run.steps.clear();
         assert_eq!(reached(&state.run, 1, &machine()), None);
     }
@@ -182,9 +233,9 @@ mod tests {
         let slow = Bandwidth { gbps: 0.01, weights: 4_900_000, ..machine() };
         state.bandwidth = Gauge::Known(slow.clone());
         let now = reached(&state.run, 1, &slow).expect("steps");
-        assert!(now.share > 1.0 && now.ceiling.is_none() && now.dense_ceiling.is_none(), "{now:?}");
+        assert!(now.share.is_none() && now.ceiling.is_none() && now.dense_ceiling.is_none());
         let frame = text(&draw(&state));
-        assert!(frame.contains("none by memory"), "{frame}");
+        assert!(frame.contains("none by memory") && frame.contains("from caches"), "{frame}");
         let said = super::super::sheet::explained(&state).expect("a session");
         assert!(said.contains("stays in the processor's caches") && !said.contains("ceiling of"));
         // One step is enough: memory that is read faster once is no limit.
@@ -198,10 +249,46 @@ mod tests {
         assert!(ceiling >= fast);
     }
 
+    /// Measured once while something else was at work, the gauge said 1,226 %.
+    #[test]
+    fn what_steps_exceed_is_measured_again_and_no_share_is_above_all() {
+        let mut state = session(SMALL, ColorDepth::None);
+        state.size = (120, 40);
+        let ask = Effect::Engine(EngineOrder::Bandwidth);
+        let slow = Bandwidth { gbps: 0.05, weights: 4_000_000, ..machine() };
+        state.bandwidth = Gauge::Known(slow.clone());
+        state.now_ms = 10_000.0;
+        assert_eq!(act(&mut state, Command::Show(Screen::Perf)), std::slice::from_ref(&ask));
+        let frame = text(&draw(&state));
+        assert!(frame.contains("measuring again") && !frame.contains("reached"), "{frame}");
+        assert_eq!(act(&mut state, Command::More), [], "not twice at once");
+        // As slow as before: after a while once more, and in the end no more.
+        let mut asked = 1;
+        for _ in 0..100 {
+            send(&mut state, Event::Bandwidth(Box::new(slow.clone())));
+            state.now_ms += 1_000.0;
+            asked += act(&mut state, Command::More).len();
+        }
+        assert_eq!(asked, usize::from(MOST_AGAIN));
+        for line in text(&draw(&state)).lines().filter(|line| line.contains("this step")) {
+            assert!(!line.contains('%'), "{line}");
+        }
+        // A slower one does not replace a faster one.
+        send(&mut state, Event::Bandwidth(Box::new(machine())));
+        send(&mut state, Event::Bandwidth(Box::new(slow)));
+        assert_eq!(state.bandwidth, Gauge::Known(machine()));
+        let frame = text(&draw(&state));
+        assert!(frame.contains("reached") && frame.contains(" %"), "{frame}");
+        let sentence = "no memory".to_owned();
+        send(&mut state, Event::Refused { wish: Wish::Bandwidth, sentence });
+        assert_eq!(state.bandwidth, Gauge::Known(machine()));
+    }
+
     #[test]
     fn a_refusal_is_shown_in_place_of_numbers() {
         let mut state = session(SMALL, ColorDepth::None);
         (state.size, state.screen) = ((120, 40), Screen::Perf);
+        state.bandwidth = Gauge::Asked;
         let sentence = "measuring the bandwidth needs 512 MiB".to_owned();
         send(&mut state, Event::Refused { wish: Wish::Bandwidth, sentence: sentence.clone() });
         let frame = text(&draw(&state));

@@ -1,6 +1,6 @@
 //! Memory and speed.
 
-mod gauge;
+pub mod gauge;
 mod layout;
 mod sheet;
 mod table;

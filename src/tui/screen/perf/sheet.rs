@@ -16,13 +16,15 @@ pub fn explained(state: &State) -> Option<String> {
     let dense = model.bytes_at(cached).1.total();
     let (stored, whole) = (numbers::bytes(now), numbers::bytes(dense as u64));
     let memory = format!("The cache of {} tokens takes {stored} of {whole} dense.", count(cached));
-    let Gauge::Known(machine) = &state.bandwidth else { return Some(memory) };
+    let (Gauge::Known(machine) | Gauge::Again(machine)) = &state.bandwidth else {
+        return Some(memory);
+    };
     let Some(reached) = gauge::reached(&state.run, dense, machine) else { return Some(memory) };
     let reads = format!(
         "{memory} A step reads the weights and that cache once, {} in all",
         numbers::bytes(reached.bytes as u64)
     );
-    let Some(ceiling) = reached.ceiling else {
+    let (Some(ceiling), Some(share)) = (reached.ceiling, reached.share) else {
         return Some(format!(
             "{reads}, faster than the {:.1} GB/s that this machine reads from memory: it stays in the processor's caches, so memory sets no ceiling.",
             machine.gbps
@@ -32,7 +34,7 @@ pub fn explained(state: &State) -> Option<String> {
         "{reads}; it reaches {:.1} of the {:.1} GB/s that this machine reads, which is {:.0} % of the ceiling of {}.",
         reached.gbps,
         machine.gbps,
-        100.0 * reached.share,
+        100.0 * share,
         rate(ceiling)
     ))
 }

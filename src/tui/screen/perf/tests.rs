@@ -4,7 +4,7 @@ use crate::decode::worker::event::{Event, Memory, StepMs};
 use crate::tui::app::action::Command;
 use crate::tui::color::ColorDepth;
 use crate::tui::screen::Screen;
-use crate::tui::testing::{SMALL, act, draw, frames, send, session, text};
+use crate::tui::testing::{LARGE, SMALL, act, draw, frames, send, session, text};
 
 #[test]
 fn memory_and_speed() {
@@ -42,9 +42,30 @@ fn what_is_allocated_stands_beside_what_was_stored_at_the_same_moment() {
     };
     let both = perf(Some(2_000_000));
     assert!(
-        both.contains("+10.0 % over the formula") && both.contains("1.91 MiB of elements"),
+        both.contains("+10.0 % over what is stored") && both.contains("1.91 MiB of elements"),
         "{both}"
     );
     let older = perf(None);
-    assert!(older.contains("2.10 MiB for the cache") && !older.contains("formula"), "{older}");
+    assert!(
+        older.contains("2.10 MiB of whole blocks") && !older.contains("of elements"),
+        "{older}"
+    );
+}
+
+/// At 120x40 the list once ended at L28 of 32 layers without a word.
+#[test]
+fn layers_without_room_are_counted() {
+    let mut state = session(LARGE, ColorDepth::None);
+    state.screen = Screen::Perf;
+    for size in [(80, 24), (120, 40), (200, 60)] {
+        state.size = size;
+        let frame = text(&draw(&state));
+        let Some(title) = frame.lines().find(|line| line.contains("bytes of a middle token"))
+        else {
+            continue;
+        };
+        let rows = (0..32).filter(|layer| frame.contains(&format!(" L{layer:02} "))).count();
+        let is_marked = title.contains(&format!("L0–{} of 32, J K", rows - 1));
+        assert!(is_marked || rows == 32 && title.contains("by layer"), "{rows}: {frame}");
+    }
 }

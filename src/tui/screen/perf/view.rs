@@ -6,6 +6,7 @@ use ratatui::text::{Line, Span};
 
 use crate::numbers::{self, count, rate};
 use crate::spread::p99_name;
+use crate::tui::app::action::Command;
 use crate::tui::app::memory::{bar_row, less, memory_now};
 use crate::tui::app::model::ModelView;
 use crate::tui::app::run::Step;
@@ -42,13 +43,13 @@ fn allocator(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         return;
     };
     let allocated = numbers::bytes(memory.kv_allocated);
-    pane.row_of("allocator", [format!("{allocated} for the cache"), allocated]);
+    pane.row_of("allocator", [format!("{allocated} of whole blocks"), allocated]);
     if let Some(formula) = memory.kv_stored {
         let stored = numbers::bytes(formula);
-        pane.row_of("formula", [format!("{stored} of elements"), stored]);
+        pane.row_of("stored", [format!("{stored} of elements in them"), stored]);
         let over = memory.kv_allocated as f64 / formula.max(1) as f64 - 1.0;
         let over = format!("{} %", numbers::signed(over * 100.0, 1));
-        pane.row_of("blocks", [format!("{over} over the formula"), format!("{over} over it")]);
+        pane.row_of("blocks", [format!("{over} over what is stored"), format!("{over} over it")]);
     }
     if let Some(resident) = memory.resident {
         let resident = numbers::bytes(resident);
@@ -71,7 +72,11 @@ fn allocator(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
 /// What the formula gives for longer contexts.
 fn forecast(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     let target = state.target_context;
-    pane.title("KV cache at context", "computed, batch 1");
+    let (title, note) = match pane.area.width {
+        ..40 => ("at context", "computed"),
+        _ => ("KV cache at context", "computed, batch 1"),
+    };
+    pane.title(title, note);
     let (masked, dense) = model.bytes_at(target);
     let most = model.info.max_context;
     let of = format!("{} of {}", count(target), count(most));
@@ -111,7 +116,21 @@ fn layers(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     if pane.area.height < LEAST + 2 {
         return;
     }
-    pane.title("bytes of a middle token", "by layer, stored of dense");
+    let rows = usize::from(pane.area.height.saturating_sub(2)).max(1);
+    let shown = strips::window(state.at.layer, rows, shape.layers);
+    // What has no room is said, with the keys that lead there.
+    let note = match shown.len() < shape.layers {
+        true => format!(
+            "L{}–{} of {}, {} {} · of dense",
+            shown.start,
+            shown.end - 1,
+            shape.layers,
+            state.key(Command::NextLayer),
+            state.key(Command::PrevLayer)
+        ),
+        false => "by layer, stored of dense".to_owned(),
+    };
+    pane.title("bytes of a middle token", &note);
     let shown = strips::window(state.at.layer, usize::from(pane.area.height), shape.layers);
     for layer in shown {
         let mut sums = [0.0; 3];

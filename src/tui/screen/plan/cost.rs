@@ -4,7 +4,8 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 
 use crate::capacity::{CapacityReport, Scenario, price, usd};
-use crate::numbers::count;
+use crate::numbers::{count, counted};
+use crate::printable::wrapped;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
 use crate::tui::fitting::best;
@@ -42,7 +43,8 @@ pub(super) fn cost(state: &State, report: &CapacityReport, pane: &mut Pane<'_>) 
 
 /// One scenario, in the longest words that fit.
 fn words(scenario: &Scenario, room: usize) -> String {
-    let gpus = format!("{} → {} GPUs", count(scenario.gpus_dense), count(scenario.gpus));
+    let gpus =
+        format!("{} → {}", count(scenario.gpus_dense), counted(scenario.gpus, "GPU", "GPUs"));
     let saved = usd(scenario.saving_per_month);
     let (long, short) = match scenario.payback_months {
         Some(months) => (format!("paid back after {months:.1} months"), format!("{months:.1} mo")),
@@ -63,12 +65,20 @@ fn words(scenario: &Scenario, room: usize) -> String {
 fn saving(state: &State, net: &[f64], pane: &mut Pane<'_>) {
     let (low, high) = net.iter().fold((0.0_f64, 0.0_f64), |(l, h), &x| (l.min(x), h.max(x)));
     let months = net.len().saturating_sub(1);
-    if high <= low {
-        return pane.note(format!("no work, and nothing gained in {months} months"));
+    let (first, last) = (net.first().copied().unwrap_or(0.0), net.last().copied().unwrap_or(0.0));
+    if last <= first {
+        let work = match first {
+            cost if cost < 0.0 => format!("the work costs {}", usd_short(-cost)),
+            _ => "no work".to_owned(),
+        };
+        let text = format!("{work}, and nothing is gained in {months} months");
+        for line in wrapped(&text, usize::from(pane.area.width)) {
+            pane.note(line);
+        }
+        return;
     }
     let Some(area) = pane.take(CHART_ROWS) else { return };
     let theme = &state.theme;
-    let last = net.last().copied().unwrap_or(0.0);
     let role = if last < 0.0 { Role::Bad } else { Role::Good };
     let chart = Rect {
         x: area.x + AMOUNTS.min(area.width),
@@ -89,7 +99,7 @@ fn saving(state: &State, net: &[f64], pane: &mut Pane<'_>) {
     }
     pane.note(format!(
         "{:>width$} to {} after {months} months",
-        usd_short(net[0]),
+        usd_short(first),
         usd_short(last),
         width = usize::from(AMOUNTS) - 1
     ));

@@ -92,6 +92,13 @@ impl Planning {
         self.ctx.min(model.max_context)
     }
 
+    /// Tokens of a prompt and of an answer that count: both fit the model's context.
+    fn tokens(&self, model: &ServedModel) -> (usize, usize) {
+        let longest = model.max_context;
+        let tokens_in = self.tokens_in.min(longest.saturating_sub(self.tokens_out).max(1));
+        (tokens_in, self.tokens_out.min(longest.saturating_sub(tokens_in).max(1)))
+    }
+
     fn choice(&self, of: Option<&ModelView>) -> StoredMiddle {
         let choices = choices(of);
         choices[(Self::first_choice(&choices) + self.stored) % choices.len()].clone()
@@ -126,13 +133,8 @@ impl Planning {
         assumptions.set(Assumed::Reach, f64::from(self.reach) / 100.0)?;
         assumptions.set(Assumed::ReachPruned, f64::from(self.reach) / 100.0)?;
         let gpu = self.gpu();
-        let longest = model.max_context;
-        let tokens_in = self.tokens_in.min(longest.saturating_sub(self.tokens_out).max(1));
-        let load = Load {
-            requests_per_day: self.requests as f64,
-            tokens_in,
-            tokens_out: self.tokens_out.min(longest.saturating_sub(tokens_in).max(1)),
-        };
+        let (tokens_in, tokens_out) = self.tokens(&model);
+        let load = Load { requests_per_day: self.requests as f64, tokens_in, tokens_out };
         let day = gpu.price.as_ref().map_or(NO_DAY, |price| price.as_of.as_str());
         Ok(CapacityRequest {
             ctx: vec![self.context(&model)],
@@ -156,6 +158,8 @@ impl Planning {
     pub(super) fn value(&self, knob: Knob, view: &ModelView, room: usize) -> String {
         let (model, of) = self.served(view);
         match knob {
+            Knob::TokensIn => count(self.tokens(&model).0),
+            Knob::TokensOut => count(self.tokens(&model).1),
             Knob::Model => model.name,
             Knob::Stored => match self.choice(of) {
                 StoredMiddle::Sparsity(share) => format!("{} of K dropped", percent(share, 0)),
@@ -176,8 +180,6 @@ impl Planning {
             ),
             Knob::Reach => format!("{} %", self.reach),
             Knob::Requests => count(self.requests),
-            Knob::TokensIn => count(self.tokens_in),
-            Knob::TokensOut => count(self.tokens_out),
             Knob::Hours => count(self.hours),
             Knob::Rate => count(self.rate),
         }
@@ -212,8 +214,14 @@ impl Planning {
             }
             Knob::Reach => self.reach = (self.reach as i32 + by).clamp(5, 100) as u32,
             Knob::Requests => self.requests = doubled(self.requests, by, 100, 1 << 36),
-            Knob::TokensIn => self.tokens_in = doubled(self.tokens_in, by, 16, 1 << 22),
-            Knob::TokensOut => self.tokens_out = doubled(self.tokens_out, by, 16, 1 << 20),
+            Knob::TokensIn => {
+                let most = model.max_context.saturating_sub(1).max(1);
+                self.tokens_in = doubled(self.tokens(&model).0, by, 16.min(most), most);
+            }
+            Knob::TokensOut => {
+                let most = model.max_context.saturating_sub(1).max(1);
+                self.tokens_out = doubled(self.tokens(&model).1, by, 16.min(most), most);
+            }
             Knob::Hours => {
                 self.hours = (self.hours as i64 + 10 * i64::from(by)).clamp(0, 100_000) as usize
             }

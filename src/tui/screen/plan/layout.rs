@@ -43,7 +43,7 @@ pub(super) fn parts(state: &State, area: Rect, more: bool) -> PlanAreas {
     let area = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
     let left = if area.width < 100 { 34 } else { 46 }.min(area.width);
     // The line is two columns wide.
-    let left = (state.splits.first(KNOBS, area.width, left.saturating_sub(2)) + 2).min(area.width);
+    let left = (state.split_columns(KNOBS, area.width, left.saturating_sub(2)) + 2).min(area.width);
     let rest = Rect { x: area.x + left, width: area.width - left, ..area };
     let knobs = Rect { width: left.saturating_sub(2), ..area };
     if rest.width >= 110 {

@@ -33,16 +33,22 @@ fn bar(state: &State, pane: &mut Pane<'_>, label: &str, size: u64, whole: u64, r
 }
 
 /// "15 dense, 27 stored"
-fn pair(dense: usize, stored: usize) -> [String; 2] {
+fn pair(dense: usize, stored: usize) -> [String; 3] {
     let word = |value| if value == 0 { "none".to_owned() } else { count(value) };
     let (dense, stored) = (word(dense), word(stored));
-    [format!("{dense} dense, {stored} stored"), format!("{dense} → {stored}")]
+    [
+        format!("{dense} dense, {stored} stored"),
+        format!("{dense} → {stored}"),
+        format!("{dense}→{stored}"),
+    ]
 }
 
 /// Size, fit and speed.
 pub(super) fn answers(state: &State, report: &CapacityReport, pane: &mut Pane<'_>) {
     let Some(row) = report.rows.first() else { return };
-    pane.title("K/V cache", &format!("computed · {} × {}", count(row.ctx), count(row.batch)));
+    let note = format!("computed · {} × {}", count(row.ctx), count(row.batch));
+    let room = usize::from(pane.area.width).saturating_sub(12);
+    pane.title("K/V cache", &best(room, [note, "computed".to_owned()]));
     bar(state, pane, "dense", row.kv_bytes_dense, row.kv_bytes_dense, Role::Dim);
     bar(state, pane, "stored", row.kv_bytes, row.kv_bytes_dense, Role::Text);
     for plain in &report.plainer {
@@ -72,7 +78,8 @@ pub(super) fn answers(state: &State, report: &CapacityReport, pane: &mut Pane<'_
         format!("dense {}, stored {}{gain}", ms(row.step_ms_dense, " ms"), ms(row.step_ms, " ms"));
     let short = format!("{} → {}{gain}", ms(row.step_ms_dense, ""), ms(row.step_ms, " ms"));
     let shorter = format!("{}→{}", ms(row.step_ms_dense, ""), ms(row.step_ms, " ms"));
-    pane.row_of("a step", [long, short, shorter]);
+    let least = shorter.replace(" ms", "ms");
+    pane.row_of("a step", [long, short, shorter, least]);
     if let Some(at) = report.crossover.first() {
         let tokens = |ctx: Option<usize>| ctx.map_or_else(|| "beyond".to_owned(), count);
         let short = format!("{} dense, {} stored", tokens(at.dense), tokens(at.stored));

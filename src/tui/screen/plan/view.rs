@@ -56,8 +56,11 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
             cost::cost(state, &report, &mut pane);
             if parts.is_wide {
                 outcome::assumed(&report, &mut pane);
+                let knobs = Knob::ALL.map(|knob| (knob.name(), knob.about()));
+                side::defined(state, ("knobs", ""), &knobs, &mut pane);
+            } else {
+                side::tail(state, &mut pane);
             }
-            side::tail(state, &mut pane);
         }
         None if more => {
             outcome::grid(state, &request, &mut pane);

@@ -12,7 +12,7 @@ const TEXT: &str = "text.text";
 pub(super) fn parts(state: &State, area: Rect) -> (Rect, Rect) {
     let area = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
     let side = if area.width >= 90 { 36 } else { 30 };
-    let left = state.splits.first(TEXT, area.width, area.width.saturating_sub(side + 2));
+    let left = state.split_columns(TEXT, area.width, area.width.saturating_sub(side + 2));
     let main = Rect { width: left.min(area.width.saturating_sub(2)), ..area };
     let right = area.right().saturating_sub(main.right() + 2);
     (main, Rect { x: main.right() + 2, width: right, ..area })

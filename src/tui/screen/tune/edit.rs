@@ -8,6 +8,8 @@ use crate::decode::worker::EngineOrder as Order;
 use crate::decode::worker::event::MaskInfo;
 use crate::mask::files::Format;
 use crate::mask::{Width, Window};
+use crate::numbers;
+use crate::numbers::count;
 use crate::tui::app::action::{Command, Effect, Saving};
 use crate::tui::app::model::ModelView;
 use crate::tui::app::path_prompt::PathFor;
@@ -61,7 +63,7 @@ pub fn edit(state: &mut State, command: Command) -> Vec<Effect> {
         Command::Undo | Command::Redo => return travel(state, command == Command::Redo),
         Command::SaveMask => {
             let offered = file_name(model, tuning);
-            state.type_path(PathFor::Save, &offered);
+            state.offer_path(PathFor::Save, &offered);
             return Vec::new();
         }
         Command::Reset => {
@@ -156,6 +158,33 @@ pub fn set(state: &mut State, set: Set) -> Vec<Effect> {
     let mut draft = tuning.draft().clone();
     draft.set(set);
     change(state, draft)
+}
+
+/// The same, and says what came of it: a screen that does not show the mask would not.
+pub fn set_and_say(state: &mut State, set: Set) -> Vec<Effect> {
+    let before = state.screens.tune.as_ref().map(|tuning| tuning.draft().clone());
+    let told = state.toast.take();
+    let effects = self::set(state, set);
+    // A refusal has said why.
+    if state.toast.is_some() {
+        return effects;
+    }
+    state.toast = told;
+    let Some(tuning) = &state.screens.tune else { return effects };
+    let tally = tuning.proposed_tally(state.target_context);
+    let what = format!(
+        "{} of the K channels kept, {} at {} tokens",
+        numbers::percent(tally.share, 1),
+        numbers::bytes(tally.bytes.total()),
+        count(state.target_context)
+    );
+    let undo = state.key(Command::Undo);
+    let sentence = match before.as_ref() == Some(tuning.draft()) {
+        true => format!("that is set already: {what}"),
+        false => format!("set: {what}; {undo} takes it back"),
+    };
+    state.tell(sentence, false);
+    effects
 }
 
 /// Takes the mask of a file, with its importance, and sends it.

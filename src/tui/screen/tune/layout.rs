@@ -72,13 +72,13 @@ pub fn tune(state: &State, main: Rect) -> Tune {
         PANEL_FROM.. => 36,
         _ => 31,
     };
-    let left = state.splits.first(CONTROLS, area.width, left);
+    let left = state.split_columns(CONTROLS, area.width, left);
     let controls = Rect { width: left.min(area.width), ..area };
     let column = |x: u16, width: u16| Rect { x, width, ..area };
     let (layers, right) = if wide {
         let width = if main.width >= 160 { 40 } else { 24 };
         let rest = area.right().saturating_sub(controls.right() + 2);
-        let width = state.splits.first(LAYERS, rest, width.min(rest));
+        let width = state.split_columns(LAYERS, rest, width.min(rest));
         let layers = column(controls.right() + 2, width);
         (Some(layers), column(layers.right() + 2, area.right().saturating_sub(layers.right() + 2)))
     } else {
@@ -90,7 +90,7 @@ pub fn tune(state: &State, main: Rect) -> Tune {
     let below = Rect { y: effect.bottom(), height: right.height - effect.height, ..right };
     let plot = (below.height >= LEAST_PLOT).then_some(below);
     match (layers, plot) {
-        (None, Some(below)) if state.panel == Some(true) => {
+        (None, Some(below)) if state.shows_panel(false) => {
             Tune { notice, controls, layers: Some(below), effect, plot: None }
         }
         _ => Tune { notice, controls, layers, effect, plot },

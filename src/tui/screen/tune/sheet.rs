@@ -16,7 +16,8 @@ pub fn sheet(state: &State, model: &ModelView) -> Sheet {
         "sparsity_target",
         "align",
         "kept_share",
-        "bytes_share",
+        "middle_bytes_share",
+        "cache_bytes_share",
         "context_tokens",
         "kv_bytes_at_context",
         "steps",
@@ -24,6 +25,10 @@ pub fn sheet(state: &State, model: &ModelView) -> Sheet {
         "kld_stderr",
         "top1_agreement",
         "tpot_ms",
+        "dense_tpot_ms",
+        "time_of_dense",
+        "time_of_dense_low",
+        "time_of_dense_high",
     ];
     let Some(tuning) = &state.screens.tune else { return Sheet { columns, rows: Vec::new() } };
     let (context, generation) = (state.target_context, state.run.generation);
@@ -35,12 +40,14 @@ pub fn sheet(state: &State, model: &ModelView) -> Sheet {
                measured: Option<&Measured>| {
         let tally = tuning.tally(mask, window, sparsity, context);
         let divergence = measured.map(|measured| &measured.divergence);
+        let beside = measured.and_then(|measured| measured.beside);
         vec![
             json!(what),
             json!(sparsity),
             json!(align),
             json!(tally.share),
             json!(tally.middle),
+            json!(1.0 - tally.saved),
             json!(context),
             json!(tally.bytes.total()),
             json!(divergence.map(|divergence| divergence.steps)),
@@ -48,6 +55,10 @@ pub fn sheet(state: &State, model: &ModelView) -> Sheet {
             json!(divergence.map(|divergence| divergence.kld.stderr)),
             json!(divergence.map(|divergence| divergence.top1_agreement)),
             json!(measured.map(|measured| measured.b_ms.p50)),
+            json!(measured.map(|measured| measured.a_ms.p50)),
+            json!(beside.map(|beside| beside.median)),
+            json!(beside.map(|beside| beside.low)),
+            json!(beside.map(|beside| beside.high)),
         ]
     };
     let now = match tuning.figures(generation) {

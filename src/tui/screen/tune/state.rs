@@ -45,7 +45,7 @@ pub struct SavedMask {
 pub enum Against {
     /// Bytes of the cache at the target context.
     Bytes,
-    /// Time per output token.
+    /// Time of a step over that of a dense step beside it.
     Time,
 }
 

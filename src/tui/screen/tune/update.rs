@@ -44,7 +44,7 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
         // On a narrow screen the panel shows the layers in place of the plot.
         Command::Panel => {
             let shown = layout::tune(state, areas::areas(state).main).layers.is_some();
-            state.panel = Some(!shown);
+            state.show_panel(!shown);
             Vec::new()
         }
         // Leaves the plot before the screen.

@@ -1,6 +1,7 @@
 //! The palette, the help and what they run.
 
 use super::*;
+use crate::tui::app::palette::entries;
 
 #[test]
 fn the_palette_goes_to_places_and_runs_commands() {
@@ -179,4 +180,60 @@ fn a_value_that_a_command_does_not_take_is_answered_with_what_it_takes() {
         assert!(told.starts_with(takes), "{typed}: {told}");
         assert!(state.overlay.take().is_some(), "{typed}: what was typed is gone");
     }
+}
+
+#[test]
+fn a_setting_says_what_came_of_it_on_every_screen() {
+    for screen in [Screen::Map, Screen::Text, Screen::Tune] {
+        let mut state = ready();
+        state.screen = screen;
+        for typed in ["keep 0", "keep 0", "keep 20", "align 32"] {
+            act(&mut state, Command::Palette);
+            letters(&mut state, typed);
+            state.toast = None;
+            key(&mut state, KeyCode::Enter);
+            let told = state.toast.as_ref().map(|toast| toast.sentence.clone());
+            assert!(
+                told.is_some_and(|told| told.contains('%') || told.contains("expected")),
+                "{typed}"
+            );
+        }
+    }
+}
+
+#[test]
+fn home_and_end_go_to_the_ends_of_a_list() {
+    let mut state = ready();
+    act(&mut state, Command::Help);
+    key(&mut state, KeyCode::End);
+    let last = entries(&state).len() - 1;
+    assert_eq!(state.list_mut().map(|list| list.selected), Some(last));
+    key(&mut state, KeyCode::Home);
+    assert_eq!(state.list_mut().map(|list| list.selected), Some(0));
+}
+
+/// Typed letters were once put behind the name that was offered.
+#[test]
+fn typing_replaces_the_name_that_is_offered_and_editing_keeps_it() {
+    let typed = |state: &mut State| {
+        state.list_mut().map(|list| list.input.value().to_owned()).expect("a prompt")
+    };
+    let mut state = ready();
+    act(&mut state, Command::SaveMask);
+    let offered = typed(&mut state);
+    assert!(offered.ends_with(".safetensors"));
+    letters(&mut state, "mine.safetensors");
+    assert_eq!(typed(&mut state), "mine.safetensors");
+    key(&mut state, KeyCode::Esc);
+    act(&mut state, Command::SaveMask);
+    key(&mut state, KeyCode::Home);
+    letters(&mut state, "my-");
+    assert_eq!(typed(&mut state), format!("my-{offered}"));
+    key(&mut state, KeyCode::Esc);
+    act(&mut state, Command::SaveMask);
+    update(&mut state, Action::Paste("x.safetensors".to_owned()));
+    assert_eq!(typed(&mut state), "x.safetensors");
+    key(&mut state, KeyCode::Esc);
+    act(&mut state, Command::SaveMask);
+    assert!(matches!(&key(&mut state, KeyCode::Enter)[..], [Effect::Save(_)]), "as it is offered");
 }

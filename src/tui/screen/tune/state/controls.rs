@@ -86,7 +86,7 @@ impl Control {
                 "the share of K channels that middle tokens keep; in brackets what was asked for, where the importance does not reach that far"
             }
             Self::Bytes => {
-                "the share of a dense cache's bytes within which widths are chosen by sensitivity"
+                "the share of the bytes of a dense f16 middle within which widths are chosen by sensitivity"
             }
             Self::Fit => "the most bytes that the cache may take at a context",
             Self::Align => "kept channels of a head come in multiples of this",

@@ -7,10 +7,10 @@ use crate::tui::paint::number;
 use crate::tui::screen::tune::state::{Against, Freshness, PointKind, Tuning, is_comparable};
 use crate::tui::widget::BELOW;
 
-/// A position: bytes or milliseconds, and KLD where it was measured.
+/// A position: bytes or time over dense's, and KLD where it was measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PlotPoint {
-    /// Bytes of the cache at the target context, or milliseconds per token.
+    /// Bytes of the cache at the target context, or the time of a step over that of a dense step.
     pub x: f64,
     /// Mean KLD in nats; `None` where it is not measured.
     pub y: Option<f64>,
@@ -53,8 +53,10 @@ pub struct Plot {
     pub proposed: Option<PlotPoint>,
     /// The saved mask.
     pub saved: Option<PlotPoint>,
-    /// Whether it covers other tokens than the last figures of the mask in use.
+    /// Whether the mask in use was measured, but over other tokens than the points.
     pub over_others: bool,
+    /// The same of the saved mask.
+    pub saved_over_others: bool,
 }
 
 impl Plot {
@@ -62,7 +64,14 @@ impl Plot {
     pub fn of(places: Vec<PlotPoint>) -> Self {
         let spot = |place| Spot { id: 0, kind: PointKind::Own, place };
         let spots = places.into_iter().map(spot).collect();
-        Self { spots, now: None, proposed: None, saved: None, over_others: false }
+        Self {
+            spots,
+            now: None,
+            proposed: None,
+            saved: None,
+            over_others: false,
+            saved_over_others: false,
+        }
     }
 
     /// All positions.
@@ -108,9 +117,8 @@ impl Tuning {
                 x: bytes as f64,
                 y: measured.map(|figures| figures.divergence.kld.mean),
             }),
-            Against::Time => measured.map(|figures| PlotPoint {
-                x: figures.b_ms.p50,
-                y: Some(figures.divergence.kld.mean),
+            Against::Time => measured.and_then(|figures| {
+                Some(PlotPoint { x: figures.beside?.median, y: Some(figures.divergence.kld.mean) })
             }),
         };
         let bytes = |plan, window| self.tally(plan, window, None, context).bytes.total();
@@ -139,15 +147,16 @@ impl Tuning {
         let over_others = last.is_some_and(|last| !fits(&last));
         let proposed =
             (!self.is_applied(model)).then(|| bytes(&self.proposal.plan, self.draft.window));
-        let of_saved = swept(&self.saved.mask.plan, self.saved.window)
-            .or_else(|| self.figures_of_saved(generation))
-            .filter(fits);
+        let any_of_saved = swept(&self.saved.mask.plan, self.saved.window)
+            .or_else(|| self.figures_of_saved(generation));
+        let of_saved = any_of_saved.filter(fits);
         Plot {
             spots,
             now: place(bytes(model.plan(), model.info.window), now),
             proposed: proposed.and_then(|bytes| place(bytes, None)),
             saved: place(bytes(&self.saved.mask.plan, self.saved.window), of_saved),
             over_others,
+            saved_over_others: any_of_saved.is_some() && of_saved.is_none(),
         }
     }
 }

@@ -118,6 +118,14 @@ impl Sweep {
         self.points.iter().map(trial).collect()
     }
 
+    /// About how many points a sweep has: what floors, locks or the model's sizes make impossible is
+    /// known only once each was tried.
+    pub fn length(sources: &Sources) -> usize {
+        let plans = if sources.sensitivity.is_some() { SHARES.len() } else { 0 };
+        // What is set and what is saved come with them.
+        KEEPS.len() * ALIGNS.len() + 2 + plans + RIVALS.len()
+    }
+
     /// The rule that its masks were selected by.
     pub fn rule(&self) -> String {
         let mask = self.points.iter().find(|point| matches!(point.kind, PointKind::Mask(_)));

@@ -122,7 +122,7 @@ fn the_table_and_the_plot_have_one_figure_for_the_mask_in_use() {
     // The text has grown when the sweep begins: what it finds is newer.
     let sent = trials(&press(&mut state, 's'));
     send(&mut state, over(Subject::Trial(sent[3].id), 0.5, 9));
-    let told = "over the sweep's tokens";
+    let told = "now: over other tokens";
     assert_eq!(in_use(&state), (0.0403, None, true));
     assert!(text(&draw(&state)).contains(told));
     send(&mut state, over(Subject::Trial(sent[20].id), 0.0062, 9));
@@ -222,7 +222,7 @@ fn the_masks_and_the_points_are_exported_as_a_table() {
     let lines: Vec<&str> = csv.lines().collect();
     assert_eq!(lines.len(), 5, "{csv}");
     assert!(lines[0].starts_with(
-        "what,sparsity_target,align,kept_share,bytes_share,context_tokens,kv_bytes_at_context,steps,kld_mean"
+        "what,sparsity_target,align,kept_share,middle_bytes_share,cache_bytes_share,context_tokens,kv_bytes_at_context,steps,kld_mean"
     ));
     let bytes =
         crate::mask::bytes::pruned(&state.model.as_ref().unwrap().mask, Window::default(), 8192, 2)

@@ -15,7 +15,7 @@ use crate::tui::app::state::State;
 use crate::tui::app::widths;
 use crate::tui::color::Role;
 use crate::tui::fitting::best;
-use crate::tui::paint::{number, put};
+use crate::tui::paint::{number, put, ratio};
 use crate::tui::screen::tune::state::{Freshness, Tally, Tuning, is_comparable};
 use crate::tui::widget::pane::Pane;
 
@@ -57,9 +57,13 @@ fn row(
     let cells = cells.into_iter().zip(styles).take(shown.end).skip(shown.start);
     for (index, (cell, style)) in cells.enumerate() {
         let right = LABEL + width * (index as u16 + 1);
-        // Where columns would touch, units directly follow their numbers.
-        let cell =
-            if cell.chars().count() >= usize::from(width) { cell.replace(' ', "") } else { cell };
+        // Where columns would touch, units directly follow their numbers, and the spread goes.
+        let is_wide = |cell: &String| cell.chars().count() >= usize::from(width);
+        let cell = if is_wide(&cell) { cell.replace(' ', "") } else { cell };
+        let cell = match cell.split_once('±') {
+            Some((value, _)) if is_wide(&cell) && !value.is_empty() => value.to_owned(),
+            _ => cell,
+        };
         let wide = cell.chars().count() as u16;
         put(pane.buffer, row, right.saturating_sub(wide), 0, Line::from(Span::styled(cell, style)));
     }
@@ -69,7 +73,12 @@ fn computed(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     let theme = &state.theme;
     let (text, dim) = (theme.style(Role::Text), theme.style(Role::Dim));
     let context = state.target_context;
-    pane.title("effect", &format!("computed at {} tokens", count(context)));
+    let room = usize::from(pane.area.width).saturating_sub("effect".len() + 3);
+    let forms = [
+        format!("computed at {} tokens", count(context)),
+        format!("computed · {}", count(context)),
+    ];
+    pane.title("effect", &best(room, forms));
     let heads = ["now", "set", "saved", "Δ saved"].map(str::to_owned);
     row(
         pane,
@@ -111,7 +120,7 @@ fn computed(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     }
     if full || coded {
         line(
-            "bytes",
+            "of middle",
             &|tally| format!("{:.1} %", tally.middle * 100.0),
             signed((set.middle - old.middle) * 100.0, 1),
         );
@@ -133,9 +142,9 @@ fn computed(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
         weight(set.bytes.total(), old.bytes.total()),
     );
     line(
-        "fewer",
-        &|tally| format!("{:.1} %", tally.saved * 100.0),
-        signed((set.saved - old.saved) * 100.0, 1),
+        "of cache",
+        &|tally| format!("{:.1} %", (1.0 - tally.saved) * 100.0),
+        signed((old.saved - set.saved) * 100.0, 1),
     );
     let bound =
         |tally: &Tally| tally.bound.map_or_else(|| "–".to_owned(), |bound| format!("≤{bound:.2}×"));
@@ -203,28 +212,36 @@ fn widths(tuning: &Tuning, pane: &mut Pane<'_>) {
 }
 
 /// The title of what is measured.
-const QUALITY: &str = "quality and speed";
+const QUALITY: [&str; 2] = ["quality and speed", "quality"];
+/// Columns from which on it is said in whole.
+const WIDE: u16 = 36;
 
 fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane: &mut Pane<'_>) {
     let theme = &state.theme;
     let (text, dim) = (theme.style(Role::Text), theme.style(Role::Dim));
+    let quality = QUALITY[usize::from(pane.area.width < WIDE)];
     if model.info.solo {
-        pane.title(QUALITY, "not measured");
+        pane.title(quality, "not measured");
         pane.note("divergence needs a dense side: start without --solo");
         return;
     }
     let generation = state.run.generation;
     let (figures, is_fresh) = match tuning.figures(generation) {
         Freshness::None => {
-            pane.title(QUALITY, "not measured yet");
+            pane.title(quality, "not measured yet");
             let words = match state.replay {
-                true => ["comes with the tokens, where it was measured", "comes with the tokens"],
+                true => [
+                    "comes with the tokens, where it was measured",
+                    "comes with the tokens",
+                    "with the tokens",
+                ],
                 false if state.is_over() => {
-                    ["Enter measures over the last tokens", "Enter measures"]
+                    ["Enter measures over the last tokens", "Enter measures", "⏎ measures"]
                 }
                 false => [
                     "comes with the next 64 tokens; Enter asks again",
                     "comes with 64 tokens; Enter asks again",
+                    "comes with 64 tokens",
                 ],
             };
             pane.note(best(usize::from(pane.area.width), words.map(str::to_owned)));
@@ -245,13 +262,13 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
                     format!("measured · {steps} steps"),
                 ],
             };
-            let room = usize::from(pane.area.width).saturating_sub(QUALITY.len() + 3);
-            pane.title(QUALITY, &best(room, forms));
+            let room = usize::from(pane.area.width).saturating_sub(quality.len() + 3);
+            pane.title(quality, &best(room, forms));
             (figures, true)
         }
         Freshness::Stale(figures) => {
             pane.title(
-                QUALITY,
+                quality,
                 if tuning.is_waiting() { "stale · retuning" } else { "stale · measuring" },
             );
             (figures, false)
@@ -293,22 +310,28 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
         &|value| format!("±{}", small(value)),
         &|_| String::new(),
     );
-    // The median, as for TPOT: one slow step would change the mean of 64 a lot.
-    let rate =
-        |figures: &Measured| if figures.b_ms.p50 > 0.0 { 1e3 / figures.b_ms.p50 } else { 0.0 };
     if full {
         let same = |figures: &Measured| figures.divergence.top1_agreement * 100.0;
         line("same top", &same, &|value| format!("{value:.1} %"), &|value| signed(value, 1));
-        line("TPOT p50", &|figures| figures.b_ms.p50, &|ms| format!("{ms:.2} ms"), &|ms| {
-            signed(ms, 2)
+        // Times of different moments: what the machine did then differs more than the masks do.
+        line("TPOT p50", &|figures| figures.b_ms.p50, &|ms| format!("{ms:.2} ms"), &|_| {
+            String::new()
         });
     }
-    // One decimal, which small differences need, as long as it is worth something.
-    let speed = |rate: f64| match rate {
-        r if r < 1000.0 => format!("{r:.1}"),
-        r => count(r.round() as usize),
+    let shown = |figures: Option<&Measured>| {
+        let beside = figures.and_then(|figures| figures.beside);
+        beside.map_or_else(|| "–".to_owned(), |beside| ratio(&beside))
     };
-    line("tok/s", &rate, &speed, &|rate| signed(rate, 1));
+    let beside = |figures: Option<&Measured>| figures.and_then(|figures| figures.beside);
+    let faster =
+        beside(applied).zip(beside(saved)).map_or_else(String::new, |(set, old)| {
+            match set.low <= old.high && old.low <= set.high {
+                true => "≈".to_owned(),
+                false => signed(set.median - old.median, 2),
+            }
+        });
+    let cells = [shown(now), shown(applied), shown(saved), faster];
+    row(pane, "× dense", dim, cells, [style, style, text, style]);
     if full {
         let stored = numbers::bytes(figures.dense_kv as u64);
         let stands = matches!(state.phase, Phase::Paused | Phase::Finished(_));
@@ -317,7 +340,7 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
                 "saved: not measured on these tokens · Enter measures both".to_owned()
             }
             None if other => "saved: not measured on these tokens · pause, then Enter".to_owned(),
-            _ => format!("dense side: TPOT p50 {:.2} ms · {stored} after them", figures.a_ms.p50),
+            _ => format!("dense beside it: TPOT p50 {:.2} ms · {stored} after", figures.a_ms.p50),
         });
     }
 }

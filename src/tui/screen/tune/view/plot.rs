@@ -12,11 +12,11 @@ use crate::tui::app::keys::KeyContext;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
-use crate::tui::paint::{number, put};
+use crate::tui::paint::{number, put, ratio, roughly};
 use crate::tui::screen::Screen;
 use crate::tui::screen::tune::layout;
 use crate::tui::screen::tune::state::{
-    Against, Base, Goal, Plot, PlotPoint, Point, PointKind, Spot, Tuning, front,
+    Against, Base, Goal, Plot, PlotPoint, Point, PointKind, Spot, Sweep, Tuning, front,
 };
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{Mark, Scatter};
@@ -31,8 +31,10 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
         state.keys.key_of(KeyContext::Screen(Screen::Tune), Command::Sweep).unwrap_or_default();
     let note = match (done, all) {
         _ if state.replay => "not in a recording".to_owned(),
-        (_, 0) => format!("{key} sweeps"),
-        (done, all) if tuning.sweep.is_running() => format!("{done} of {all} · {key} stops"),
+        (_, 0) => format!("{key} sweeps{}", about(state, Sweep::length(tuning.sources()))),
+        (done, all) if tuning.sweep.is_running() => {
+            format!("{done} of {all}{} left · {key} stops", about(state, all - done))
+        }
         _ if tuning.sweep.is_stale(generation) => {
             format!("{done} points of an earlier run · {}", tuning.sweep.rule())
         }
@@ -40,8 +42,8 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
     };
     let note = plot.below().into_iter().chain([note]).collect::<Vec<_>>().join(" · ");
     let what = match tuning.against {
-        Against::Bytes => "KLD against KV bytes",
-        Against::Time => "KLD against TPOT",
+        Against::Bytes => "KLD against cache bytes",
+        Against::Time => "KLD against time / dense",
     };
     Pane::new(Rect { height: 1.min(area.height), ..area }, theme, buffer).title(what, &note);
     let points = layout::plot_points(area);
@@ -62,6 +64,12 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
     labels(state, tuning, &scatter, points, area, buffer);
     let last = Rect { y: area.bottom().saturating_sub(1), height: 1.min(area.height), ..area };
     put(buffer, last, 0, 0, readout(state, tuning, &plot, last.width));
+}
+
+/// About how long so many points take, where that is known.
+fn about(state: &State, points: usize) -> String {
+    let seconds = state.run.pairs.trial_seconds().map(|seconds| seconds * points as f64);
+    seconds.map_or_else(String::new, |seconds| format!(", about {}", roughly(seconds)))
 }
 
 /// The glyph of a point.
@@ -181,7 +189,7 @@ fn free(at: (u16, u16), width: u16, points: Rect, buffer: &Buffer) -> Option<(u1
 fn across(against: Against, value: f64) -> String {
     match against {
         Against::Bytes => numbers::bytes(value as u64),
-        Against::Time => format!("{value:.2} ms"),
+        Against::Time => format!("{value:.2}×"),
     }
 }
 
@@ -220,7 +228,9 @@ fn readout(state: &State, tuning: &Tuning, plot: &Plot, width: u16) -> Line<'sta
             format!("⏎ {}", what(point)),
             format!(" · KLD {}", number(kld.mean as f32)),
             format!(" · {}", numbers::bytes(bytes)),
-            format!(" · {:.2} ms", measured.b_ms.p50),
+            measured
+                .beside
+                .map_or_else(String::new, |beside| format!(" · time / dense {}", ratio(&beside))),
             format!(" · ±{} KLD", number(kld.stderr as f32)),
         ];
         let text: String = facts.into_iter().filter(|fact| fits(fact)).collect();
@@ -229,13 +239,14 @@ fn readout(state: &State, tuning: &Tuning, plot: &Plot, width: u16) -> Line<'sta
     let is_drawn = |place: Option<PlotPoint>| place.is_some_and(|place| place.y.is_some());
     let has = |kind: fn(PointKind) -> bool| plot.spots.iter().any(|spot| kind(spot.kind));
     let signs = [
-        // The table beside it is over the newest ones.
-        (plot.over_others, "over the sweep's tokens: ", Role::Dim),
         (is_drawn(plot.now), "● now ", Role::Good),
-        (!is_drawn(plot.now), "now: not measured ", Role::Dim),
+        // The table above is over the newest tokens, the points over those of the sweep.
+        (plot.over_others, "now: over other tokens ", Role::Dim),
+        (!is_drawn(plot.now) && !plot.over_others, "now: not measured ", Role::Dim),
         (plot.proposed.is_some(), "set: not measured ", Role::Dim),
         (is_drawn(plot.saved), "■ saved ", Role::Saved),
-        (!is_drawn(plot.saved), "saved: not measured ", Role::Dim),
+        (plot.saved_over_others, "saved: over other tokens ", Role::Dim),
+        (!is_drawn(plot.saved) && !plot.saved_over_others, "saved: not measured ", Role::Dim),
         (has(|kind| kind == PointKind::Mask(8)), "+ mask ", Role::Text),
         (has(|kind| kind == PointKind::Mask(32)), "× of 32 ", Role::Loss),
         (has(|kind| kind == PointKind::Plan), "◇ plan ", Role::Accent),

@@ -1,0 +1,203 @@
+//! What the bench says of how far its rows can be told apart, and of what has no room or is locked.
+
+use super::*;
+use crate::decode::session::Finish;
+use crate::spread::MedianInterval;
+
+/// Rows of the same bytes were once one stack with marks over one another.
+#[test]
+fn rows_of_the_same_bytes_stand_beside_one_another() {
+    let mut state = on_bench();
+    let asked = measure(&mut state);
+    for size in [(80, 24), (120, 40), (200, 60)] {
+        state.size = size;
+        let frame = shown(&state);
+        let plot: Vec<&str> =
+            frame.lines().skip_while(|line| !line.contains("KLD by row")).collect();
+        assert!(!plot.is_empty() && plot[0].contains("each"), "{size:?}: {frame}");
+        let glyphs = (0..asked.len()).map(|at| crate::tui::screen::bench::plot::look(at).0);
+        let mut columns: Vec<usize> = glyphs
+            .map(|glyph| {
+                let of_line = |line: &&str| {
+                    line.split('│').nth(1)?.chars().position(|c| glyph.starts_with(c))
+                };
+                plot.iter()
+                    .find_map(of_line)
+                    .unwrap_or_else(|| panic!("{glyph} at {size:?}: {frame}"))
+            })
+            .collect();
+        let all = columns.len();
+        columns.sort_unstable();
+        columns.dedup();
+        assert_eq!(columns.len(), all, "{size:?}: {frame}");
+    }
+    // Of other sizes the axis is that of bytes.
+    letters(&mut state, "A");
+    for trial in trials(&act(&mut state, Command::Sweep)) {
+        send(&mut state, measured(Subject::Trial(trial.id), 0.02, 0));
+    }
+    assert!(shown(&state).contains("KLD against cache bytes"), "{}", shown(&state));
+}
+
+/// The story leads here after a handful of tokens.
+#[test]
+fn too_few_tokens_to_rank_are_said_with_the_key_that_makes_more() {
+    for size in [(60, 16), (80, 24), (120, 40), (200, 60)] {
+        let mut state = on_bench();
+        state.size = size;
+        letters(&mut state, "a");
+        for trial in trials(&act(&mut state, Command::Sweep)) {
+            let Event::Measured(mut few) = measured(Subject::Trial(trial.id), 0.01, 0) else {
+                panic!("figures")
+            };
+            few.divergence.steps = 5;
+            send(&mut state, Event::Measured(few));
+        }
+        state.toast = None;
+        let flat = shown(&state).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains("too few to rank"), "{size:?}: {}", shown(&state));
+        if size.1 >= 40 {
+            assert!(flat.contains("5 steps are too few to rank masks (32 or more do)"), "{flat}");
+            assert!(flat.contains("␣ goes on, then s measures"), "{flat}");
+            state.phase = Phase::Finished(Finish::EndToken);
+            assert!(shown(&state).contains("E goes on past the end"), "{}", shown(&state));
+            state.phase = Phase::Finished(Finish::MaxNew);
+            assert!(shown(&state).contains("r runs it again"), "{}", shown(&state));
+        }
+    }
+    let mut state = on_bench();
+    measure(&mut state);
+    assert!(!shown(&state).contains("too few"), "64 are enough: {}", shown(&state));
+    // Before anything is measured as well.
+    let mut state = on_bench();
+    state.run.rewind(3);
+    letters(&mut state, "p");
+    assert!(shown(&state).contains("2 steps are too few"), "{}", shown(&state));
+    state.phase = Phase::Running;
+    act(&mut state, Command::Sweep);
+    let told = state.toast.as_ref().map(|toast| toast.sentence.as_str());
+    assert!(
+        told.is_some_and(|told| told.contains("too few to rank") && told.contains("␣ goes on"))
+    );
+    send(&mut state, Event::Resumed);
+    assert_eq!(state.toast, None, "it goes on");
+}
+
+#[test]
+fn differences_within_their_errors_are_not_told_apart() {
+    let mut state = on_bench();
+    letters(&mut state, "a");
+    let asked = trials(&act(&mut state, Command::Sweep));
+    // The first two are alike; the error of each is an eighth of its mean.
+    for (at, trial) in asked.iter().enumerate() {
+        let kld = [0.0100, 0.0101].get(at).copied().unwrap_or(0.1 * at as f64);
+        let Event::Measured(mut one) = measured(Subject::Trial(trial.id), kld, 0) else {
+            panic!("figures")
+        };
+        let low = if at == 2 { 0.97 } else { 0.7 };
+        one.beside = Some(MedianInterval { median: low + 0.02, low, high: low + 0.04 });
+        send(&mut state, Event::Measured(one));
+    }
+    state.size = (200, 60);
+    let frame = shown(&state);
+    let name = |at: usize| state.screens.bench.pins()[at].name.clone();
+    let row = |at: usize| {
+        let own = format!(" {} ", name(at));
+        frame.lines().skip(3).find(|line| line.contains(&own)).expect("a row")
+    };
+    assert!(row(1).contains("≈0.0101") && !row(1).contains("≈0.7"), "{frame}");
+    assert!(row(2).contains("≈0.99 ±.02") && !row(2).contains("≈0.200"), "{frame}");
+    assert!(!row(0).contains('≈') && row(0).contains("0.72 ±.02"), "{frame}");
+    let note = format!("≈ not told apart: KLD from {}'s", name(0));
+    assert!(frame.contains(&note) && frame.contains("× dense from 1"), "{frame}");
+    // Seen from the baseline.
+    letters(&mut state, "Gb");
+    let frame = shown(&state);
+    assert!(!frame.contains("≈0.0101"), "{frame}");
+}
+
+/// Columns once went without a sign where they had no room.
+#[test]
+fn columns_without_room_are_counted_and_a_key_shows_them() {
+    for size in [(60, 16), (80, 24), (120, 40)] {
+        let mut state = on_bench();
+        state.size = size;
+        measure(&mut state);
+        let mut seen = String::new();
+        let mut pages = 0;
+        loop {
+            let frame = shown(&state);
+            seen += &frame;
+            pages += 1;
+            let page = state.screens.bench.page;
+            assert!(frame.contains(if page == 0 { "columns →" } else { "← back" }), "{frame}");
+            letters(&mut state, "l");
+            if state.screens.bench.page == page {
+                break;
+            }
+        }
+        assert!(pages > 1, "{size:?}");
+        for title in ["rule", "median", "max", "ms", "× dense", "±"] {
+            assert!(seen.contains(title), "{title} at {size:?}: {seen}");
+        }
+        (0..pages).for_each(|_| drop(key(&mut state, KeyCode::Left)));
+        assert_eq!(state.screens.bench.page, 0);
+    }
+    let mut state = on_bench();
+    state.size = (200, 60);
+    measure(&mut state);
+    assert!(!shown(&state).contains("columns →"), "{}", shown(&state));
+}
+
+/// Rows were once made with locks that nobody had set, and using one left them behind.
+#[test]
+fn a_row_that_is_used_locks_no_head_that_nobody_locked() {
+    let mut state = one_head();
+    letters(&mut state, "a");
+    let rows = state.screens.bench.pins().len();
+    letters(&mut state, "g");
+    for _ in 0..rows {
+        let pin = state.screens.bench.pin(state.screens.bench.selected.unwrap()).unwrap().clone();
+        let effects = key(&mut state, KeyCode::Enter);
+        answer(&mut state, &effects);
+        let tuning = state.screens.tune.as_ref().unwrap();
+        assert_eq!(tuning.proposal().plan, pin.plan, "{}", pin.name);
+        assert!(tuning.draft().locks.is_empty(), "{}", pin.name);
+        letters(&mut state, "j");
+    }
+    assert!(!shown(&state).contains("locked"), "{}", shown(&state));
+}
+
+#[test]
+fn heads_that_are_locked_stay_in_every_row_and_that_is_said() {
+    let mut state = on_bench();
+    letters(&mut state, "4");
+    (state.at.layer, state.at.head) = (2, 1);
+    letters(&mut state, "x0a");
+    let plan = &state.screens.tune.as_ref().unwrap().proposal().plan;
+    let locked = plan.k(2, 1).to_vec();
+    for pin in state.screens.bench.pins() {
+        assert_eq!(pin.plan.k(2, 1), locked, "{}", pin.name);
+    }
+    assert!(shown(&state).contains("heads locked in Tune stay as they are"), "{}", shown(&state));
+    letters(&mut state, "g");
+    key(&mut state, KeyCode::Enter);
+    let told = state.toast.as_ref().map(|toast| toast.sentence.as_str());
+    assert!(told.is_some_and(|told| told.contains("with 1 head locked")), "{told:?}");
+}
+
+#[test]
+fn an_empty_bench_says_what_it_is_for_and_how_long_a_measurement_takes() {
+    let mut state = on_bench();
+    act(&mut state, Command::Explain);
+    let said = state.explained.clone().expect("words");
+    assert!(
+        said.contains("p pins what is set") && said.contains("a a mask of every rule"),
+        "{said}"
+    );
+    state.explained = None;
+    letters(&mut state, "a");
+    assert!(shown(&state).contains("s measures, about 5 s"), "{}", shown(&state));
+    act(&mut state, Command::Sweep);
+    assert!(shown(&state).contains(", about 5 s left · s stops"), "{}", shown(&state));
+}

@@ -1,0 +1,86 @@
+//! What a run of the form does, while there is nothing to show of one: its parts in order, its
+//! settings, and the rules that its mask is checked against.
+
+use crate::learn::train::Settings;
+use crate::mask::Rule;
+use crate::numbers::{count, counted, percent};
+use crate::tui::app::action::Command;
+use crate::tui::app::side;
+use crate::tui::app::state::State;
+use crate::tui::screen::Screen;
+use crate::tui::screen::learn::state::{Field, Form};
+use crate::tui::screen::learn::view::WORDS;
+use crate::tui::widget::pane::Pane;
+
+/// Draws the outline in what is left of a pane.
+pub(super) fn render(state: &State, pane: &mut Pane<'_>) {
+    let Some(model) = &state.model else { return };
+    let form = &state.screens.learn.form;
+    let steps = steps(form, &form.settings(model.info.window));
+    let starts = format!("{} starts", state.key_on(Screen::Learn, Command::Learn));
+    let note = if state.screens.learn.runs() { String::new() } else { starts };
+    let steps: Vec<(&str, &str)> =
+        steps.iter().map(|(word, meaning)| (*word, meaning.as_str())).collect();
+    side::defined(state, ("what a run does", &note), &steps, pane);
+    let fields = Field::ALL.map(|field| (field.name(), field.about()));
+    side::defined(state, ("its settings", ""), &fields, pane);
+    side::defined(state, ("what it tells", "while it learns"), &WORDS, pane);
+    side::defined(state, ("the verdict", "by a paired test, with its p"), &VERDICTS, pane);
+    let rules: Vec<(&str, &str)> = Rule::ALL.iter().map(|rule| (rule.words, rule.about)).collect();
+    side::defined(state, ("rules that choose channels", ""), &rules, pane);
+}
+
+/// What the check can say of a mask.
+const VERDICTS: [(&str, &str); 3] = [
+    ("ship", "dense's answers are not told apart from the mask's, by enough of them"),
+    ("do not ship", "the mask loses more answers than chance explains"),
+    ("not enough evidence", "too few answers to tell; it says how many would do"),
+];
+
+/// The parts of a run, each with what it does.
+fn steps(form: &Form, settings: &Settings) -> Vec<(&'static str, String)> {
+    let (shortest, longest) = form.lengths();
+    let check = match form.check {
+        0 => "none, so there is no verdict".to_owned(),
+        prompts => format!(
+            "asks {} of {} on other text, dense, learned and by other rules at the same counts: the verdict, ship or not",
+            counted(7 * prompts, "question", "questions"),
+            counted(prompts, "prompt", "prompts")
+        ),
+    };
+    vec![
+        (
+            "1 prefill",
+            format!(
+                "reads {} of {} to {} tokens with facts hidden in them, once",
+                counted(form.pool, "prompt", "prompts"),
+                count(shortest),
+                count(longest)
+            ),
+        ),
+        (
+            "2 importance",
+            format!(
+                "{} learn a factor for every K channel: attention sees less of channels that answers do not need",
+                counted(settings.steps, "update", "updates")
+            ),
+        ),
+        (
+            "3 cut",
+            format!(
+                "drops {} of the K channels, those with the smallest factors; heads keep multiples of {}",
+                percent(settings.sparsity, 0),
+                settings.align
+            ),
+        ),
+        (
+            "4 mask",
+            format!(
+                "{} with the mask as it will decode",
+                counted(settings.mask_steps, "update", "updates")
+            ),
+        ),
+        ("5 check", check),
+        ("6 file", format!("writes {}; a applies it here", form.out)),
+    ]
+}
