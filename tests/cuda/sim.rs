@@ -7,7 +7,7 @@ use std::process::Command;
 
 use kscope::attention::cuda::{DecodeKernel, HEAD_DIMS, Kernel, MOST_GROUP};
 use kscope::bench::verify::{
-    Bits, BranchCase, Case, Norm, Part, Story, branch_cases, cases, compare_branches,
+    Bits, BranchCase, Case, Norm, StepPart, Story, branch_cases, cases, compare_branches,
     compare_kernels as run,
 };
 use kscope::element::Dtype;
@@ -89,7 +89,7 @@ fn cuda_sim_the_rest_of_a_step_matches_plain_loops() {
     );
     for head_dim in HEAD_DIMS {
         for norm in [Norm::None, Norm::Head, Norm::Whole] {
-            let is = |case: &&BranchCase| matches!(case.part, Part::Append { norm: of, .. } if of == norm && case.width == head_dim);
+            let is = |case: &&BranchCase| matches!(case.part, StepPart::Append { norm: of, .. } if of == norm && case.width == head_dim);
             assert!(cases.iter().any(|case| is(&case)), "{head_dim} {norm:?}");
         }
     }
@@ -218,7 +218,7 @@ fn cuda_sim_planted_defects_are_caught() {
     // The kernels beside attention are compiled whole in every copy, but for one head size.
     let beside: Vec<BranchCase> = branch_cases()
         .into_iter()
-        .filter(|case| !matches!(case.part, Part::Append { .. }) || case.width == 64)
+        .filter(|case| !matches!(case.part, StepPart::Append { .. }) || case.width == 64)
         .collect();
     assert!(kscope_sim::DEFECTS.len() >= 44);
     for defect in kscope_sim::DEFECTS {

@@ -208,8 +208,8 @@ fn what_a_step_lost_follows_the_text() {
     terminal.wait("the story", |screen| screen.contains("1/4"));
     terminal.keys(&["f"]);
     let of = |screen: &str| {
-        let (_, rest) = screen.split_once("as of token ")?;
-        rest.split_whitespace().next()?.parse::<usize>().ok()
+        let (_, rest) = screen.split_once(" of token ")?;
+        rest.split(';').next()?.parse::<usize>().ok()
     };
     let mut before = of(&terminal.wait("an answer", |screen| of(screen).is_some()));
     for _ in 0..2 {

@@ -56,13 +56,14 @@ const LANDING_BYTES: usize = 64 << 10;
 
 /// A GPU with its kernels loaded.
 pub struct Gpu {
-    stream: Arc<CudaStream>,
-    blas: Blas,
-    functions: HashMap<Kernel, CudaFunction>,
-    multiprocessors: usize,
+    // Page-locked memory comes before what queues work when it goes: cuBLAS's gives memory back.
     stages: Mutex<(Vec<Stage>, usize)>,
     /// Page-locked memory that large reads go through; grows to the largest one.
     landing: Mutex<Option<PinnedHostSlice<u8>>>,
+    blas: Blas,
+    functions: HashMap<Kernel, CudaFunction>,
+    multiprocessors: usize,
+    stream: Arc<CudaStream>,
 }
 
 /// Page-locked memory must not go while a copy may still read it.

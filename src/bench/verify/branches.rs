@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::CaseOutcome;
-use super::memory::{Place, difference, numbers, rounded};
+use super::memory::{Operand, difference, numbers, rounded};
 use crate::attention::cuda::params::{
     AppendParams, BranchParams, GELU_TANH, GateParams, Numbers, Projection, SILU,
 };
@@ -24,7 +24,7 @@ const EPS: f32 = 1e-5;
 
 /// What a kernel computes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Part {
+pub enum StepPart {
     /// The end of one branch and the start of the next, with a norm after the one and before the
     /// other.
     Branches {
@@ -61,7 +61,7 @@ pub enum Norm {
 #[derive(Debug, Clone, Copy)]
 pub struct BranchCase {
     /// What is computed.
-    pub part: Part,
+    pub part: StepPart,
     /// Tokens.
     pub rows: usize,
     /// Width of the rows; of an append the channels per head.
@@ -89,12 +89,12 @@ pub fn branch_cases() -> Vec<BranchCase> {
     use Dtype::{Bf16, F16, F32};
     let types = [(F32, F32), (F16, F16), (Bf16, Bf16), (F32, F16), (Bf16, F32)];
     let mut cases = Vec::new();
-    let gates = [Activation::Silu, Activation::GeluTanh]
-        .into_iter()
-        .flat_map(|activation| [Part::Gate(activation, true), Part::Gate(activation, false)]);
+    let gates = [Activation::Silu, Activation::GeluTanh].into_iter().flat_map(|activation| {
+        [StepPart::Gate(activation, true), StepPart::Gate(activation, false)]
+    });
     let norms = [(true, true), (false, true), (true, false), (false, false)];
-    let parts = norms.map(|(after, before)| Part::Branches { after, before });
-    for part in parts.into_iter().chain([Part::Embedding]).chain(gates) {
+    let parts = norms.map(|(after, before)| StepPart::Branches { after, before });
+    for part in parts.into_iter().chain([StepPart::Embedding]).chain(gates) {
         for (at, (from, to)) in types.into_iter().enumerate() {
             // Few numbers, odd ones, more than a block takes at once; aligned and not.
             let sizes = [(1, 96, 0), (3, 577, 0), (2, 4616, 0), (5, 160, 1), (1, 7, 3)];
@@ -114,7 +114,7 @@ pub fn branch_cases() -> Vec<BranchCase> {
             for (which, (from, shift)) in [(F32, 0), (to, 1), (to, 0)].into_iter().enumerate() {
                 let norm = [Norm::None, Norm::Head, Norm::Whole][(at + which) % 3];
                 let group = [1, 3, 8, 16, 5, 2][(at + which) % 6];
-                let part = Part::Append { group, norm };
+                let part = StepPart::Append { group, norm };
                 let bias = (at + which) % 2 == 0;
                 cases.push(BranchCase { part, rows: 1 + at % 3, width, from, to, bias, shift });
             }
@@ -133,9 +133,9 @@ pub fn compare_branches<D: Device>(device: &D, case: &BranchCase) -> Result<Case
         Dtype::Bf16 => 5e-3,
     };
     let pairs = match case.part {
-        Part::Branches { .. } | Part::Embedding => branches(device, case, &mut random)?,
-        Part::Gate(..) => vec![gate(device, case, &mut random)?],
-        Part::Append { group, norm } => append(device, case, (group, norm), &mut random)?,
+        StepPart::Branches { .. } | StepPart::Embedding => branches(device, case, &mut random)?,
+        StepPart::Gate(..) => vec![gate(device, case, &mut random)?],
+        StepPart::Append { group, norm } => append(device, case, (group, norm), &mut random)?,
     };
     for [found, expected] in &pairs {
         let own = difference(found, expected);
@@ -154,12 +154,12 @@ fn vector<D: Device>(
     (wanted, shift): (bool, usize),
     (len, centre): (usize, f32),
     random: &mut StdRng,
-) -> Result<(Option<Vec<f32>>, Option<Place<D>>, u64)> {
+) -> Result<(Option<Vec<f32>>, Option<Operand<D>>, u64)> {
     if !wanted {
         return Ok((None, None, 0));
     }
     let values: Vec<f32> = numbers(random, len, 0.5).into_iter().map(|x| centre + x).collect();
-    let place = Place::new(device, Dtype::F32, shift, &values)?;
+    let place = Operand::new(device, Dtype::F32, shift, &values)?;
     let address = place.address(device);
     Ok((Some(values), Some(place), address))
 }
@@ -189,7 +189,7 @@ fn branches<D: Device>(
     const VOCAB: usize = 11;
     let &BranchCase { part, rows, width, from, to, bias, shift } = case;
     let (after, before, embeds) = match part {
-        Part::Branches { after, before } => (after, before, false),
+        StepPart::Branches { after, before } => (after, before, false),
         _ => (false, true, true),
     };
     let factor = 0.625;
@@ -199,11 +199,11 @@ fn branches<D: Device>(
     let tokens: Vec<u32> = (0..rows).map(|row| ((row * 7 + 10) % VOCAB) as u32).collect();
     let bits: Vec<f32> = tokens.iter().map(|&token| f32::from_bits(token)).collect();
 
-    let x_place = Place::new(device, Dtype::F32, shift, &x)?;
-    let delta_place = Place::new(device, from, shift, &delta)?;
-    let table_place = Place::new(device, from, shift, &table)?;
-    let token_place = Place::new(device, Dtype::F32, shift, &bits)?;
-    let out = Place::empty(device, to, shift, rows * width)?;
+    let x_place = Operand::new(device, Dtype::F32, shift, &x)?;
+    let delta_place = Operand::new(device, from, shift, &delta)?;
+    let table_place = Operand::new(device, from, shift, &table)?;
+    let token_place = Operand::new(device, Dtype::F32, shift, &bits)?;
+    let out = Operand::empty(device, to, shift, rows * width)?;
     let mut vector = |wanted, centre| vector(device, (wanted, shift), (width, centre), random);
     let (bias, _bias, bias_at) = vector(bias && !embeds, 0.0)?;
     let (after, _after, after_at) = vector(after, 1.0)?;
@@ -246,16 +246,16 @@ fn branches<D: Device>(
 
 fn gate<D: Device>(device: &D, case: &BranchCase, random: &mut StdRng) -> Result<[Vec<f32>; 2]> {
     let &BranchCase { part, rows, width, from, to, bias, shift } = case;
-    let Part::Gate(activation, side_by_side) = part else { unreachable!("called for gates") };
+    let StepPart::Gate(activation, side_by_side) = part else { unreachable!("called for gates") };
     // Rows of gate and up, side by side.
     let both = rounded(from, &numbers(random, rows * 2 * width, 4.0));
     let parts = |first: usize| -> Vec<f32> {
         both.chunks_exact(2 * width).flat_map(|row| row[first..][..width].to_vec()).collect()
     };
-    let together = Place::new(device, from, shift, &both)?;
+    let together = Operand::new(device, from, shift, &both)?;
     let apart = [
-        Place::new(device, from, shift, &parts(0))?,
-        Place::new(device, from, shift, &parts(width))?,
+        Operand::new(device, from, shift, &parts(0))?,
+        Operand::new(device, from, shift, &parts(width))?,
     ];
     let [gate, up] = match side_by_side {
         true => {
@@ -265,7 +265,7 @@ fn gate<D: Device>(device: &D, case: &BranchCase, random: &mut StdRng) -> Result
         false => apart.each_ref().map(|part| part.rows(device, width)),
     };
     let (bias, _bias, bias_at) = vector(device, (bias, shift), (2 * width, 0.0), random)?;
-    let out = Place::empty(device, to, shift, rows * width)?;
+    let out = Operand::empty(device, to, shift, rows * width)?;
     device.launch(&Launch::gate(
         rows,
         GateParams {
@@ -318,13 +318,13 @@ fn append<D: Device>(
     let widths = [heads, shape.kv_heads, shape.kv_heads].map(|heads| heads * head_dim);
     let all: usize = widths.iter().sum();
     let projected = rounded(from, &numbers(random, rows * all, 2.0));
-    let place = Place::new(device, from, shift, &projected)?;
+    let place = Operand::new(device, from, shift, &projected)?;
     let (bias, _bias, bias_at) = vector(device, (bias, shift), (all, 0.0), random)?;
     let angles = numbers(random, rows * head_dim / 2, 3.0);
     let [cos, sin] =
         [f32::cos, f32::sin].map(|of| angles.iter().map(|&x| of(x)).collect::<Vec<_>>());
     let (cos_place, sin_place) =
-        (Place::new(device, Dtype::F32, 0, &cos)?, Place::new(device, Dtype::F32, 0, &sin)?);
+        (Operand::new(device, Dtype::F32, 0, &cos)?, Operand::new(device, Dtype::F32, 0, &sin)?);
     let (mut places, mut weights, mut projections) = (Vec::new(), Vec::new(), Vec::new());
     let mut first = 0;
     for (which, &width) in widths.iter().enumerate() {
@@ -343,7 +343,7 @@ fn append<D: Device>(
         weights.push((first, span, weight));
         first += width;
     }
-    let out = Place::empty(device, to, 0, rows * heads * head_dim)?;
+    let out = Operand::empty(device, to, 0, rows * heads * head_dim)?;
     let factor = 1.25;
     let [q, k, v] = projections[..] else { unreachable!("three projections") };
     let token = AppendParams {

@@ -7,18 +7,18 @@ use crate::attention::cuda::params::Numbers;
 use crate::element::Dtype;
 use crate::{Error, Result};
 
-/// Numbers behind those of a [`Place`], which nobody may write.
+/// Numbers behind those of an [`Operand`], which nobody may write.
 const BEHIND: usize = 16;
 
 /// Numbers of one type in a device's memory.
-pub(super) struct Place<D: Device> {
+pub(super) struct Operand<D: Device> {
     memory: D::Memory,
     dtype: Dtype,
     shift: usize,
     len: usize,
 }
 
-impl<D: Device> Place<D> {
+impl<D: Device> Operand<D> {
     /// Memory for `len` numbers, `shift` numbers after an address that is a multiple of 256. All of
     /// it holds NaNs.
     pub(super) fn empty(device: &D, dtype: Dtype, shift: usize, len: usize) -> Result<Self> {

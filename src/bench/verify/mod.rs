@@ -9,7 +9,7 @@ mod outcome;
 mod prompts;
 mod whole_model;
 
-pub use branches::{BranchCase, Norm, Part, branch_cases, compare_branches};
+pub use branches::{BranchCase, Norm, StepPart, branch_cases, compare_branches};
 pub use cases::{Bits, Case, Story, cases};
 pub use kernels::compare_kernels;
 pub use outcome::CaseOutcome;

@@ -8,7 +8,7 @@ use super::attend::dtype;
 use super::branch::TensorBranch;
 use super::failed;
 use super::step::{Over, StepInput};
-use super::weights::{Outputs, TensorLayer, TensorLinear};
+use super::weights::{TensorLayer, TensorLinear};
 use crate::attention::cuda::Launch;
 use crate::attention::cuda::params::{
     AppendParams, BranchParams, GELU_TANH, GateParams, Numbers, Projection, SILU,
@@ -229,7 +229,7 @@ impl Launches<'_> {
     fn gate(&self, layer: &TensorLayer) -> Result<()> {
         let (places, width) = (self.places, self.config.intermediate);
         let x = (&places.entered, places.batch);
-        let outputs: Outputs = layer.gate_up.multiply(self.device, x, &places.gate_up, None)?;
+        let outputs = layer.gate_up.multiply(self.device, x, &places.gate_up, None)?;
         let params = GateParams {
             gate: outputs.columns(0, width)?,
             up: outputs.columns(width, width)?,

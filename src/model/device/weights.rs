@@ -48,12 +48,12 @@ pub(crate) struct TensorLinear {
 
 /// Where the results of a linear layer's parts are, with the number of their columns. Tensors that
 /// hold some of them are kept until this is dropped.
-pub(super) struct Outputs {
+pub(super) struct ProductRows {
     parts: Vec<(Numbers, usize)>,
     tensors: Vec<Tensor>,
 }
 
-impl Outputs {
+impl ProductRows {
     /// Columns of the results side by side.
     pub(super) fn columns(&self, first: usize, count: usize) -> Result<Numbers> {
         let mut before = 0;
@@ -99,7 +99,7 @@ impl TensorLinear {
         (x, rows): (&Tensor, usize),
         y: &Tensor,
         of_y: Option<Dtype>,
-    ) -> Result<Outputs> {
+    ) -> Result<ProductRows> {
         let inputs = x.elem_count() / rows;
         if let [Product::Dense(weight)] = &self.parts[..] {
             let (dtype, outputs) = (of_tensor(weight), weight.dim(1).map_err(failed)?);
@@ -113,9 +113,9 @@ impl TensorLinear {
                 inputs,
                 outputs,
             })?;
-            return Ok(Outputs { parts: vec![(y, outputs)], tensors: Vec::new() });
+            return Ok(ProductRows { parts: vec![(y, outputs)], tensors: Vec::new() });
         }
-        let mut outputs = Outputs { parts: Vec::new(), tensors: Vec::new() };
+        let mut outputs = ProductRows { parts: Vec::new(), tensors: Vec::new() };
         for part in &self.parts {
             let Product::Quantised(weight) = part else {
                 return Err(Error::run("a dense part of a linear layer that is quantised"));
