@@ -111,14 +111,12 @@ fn sweeps_are_measured_trial_by_trial_and_can_be_called_off() {
         );
     }
     assert!(points[0].divergence.kld.max < 1e-9, "a mask of ones loses nothing");
-    // A dense step is made beside every step of a mask; a mask of ones does as much.
+    // A dense step is made beside every step of a mask.
     for point in &points {
         let beside = point.beside.expect("enough steps");
         assert!(beside.low <= beside.median && beside.median <= beside.high, "{beside:?}");
         assert!(point.a_ms.p50 > 0.0);
     }
-    let same = points[0].beside.expect("enough steps").median;
-    assert!((0.7..1.4).contains(&same), "{same}");
     // Trial 1 is the current mask, over the same steps.
     assert_eq!(points[1].divergence, now.divergence);
     assert!(points.windows(2).all(|pair| pair[0].kv > pair[1].kv));
