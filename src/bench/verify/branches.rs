@@ -148,13 +148,16 @@ pub fn compare_branches<D: Device>(device: &D, case: &BranchCase) -> Result<Case
     Ok(CaseOutcome { error, allowed, compared: compared as usize })
 }
 
-/// An f32 vector of numbers around `centre` where it is wanted, with its place and address.
+/// Numbers, where they are on the device, and their address; 0 where there are none.
+type Vector<D> = (Option<Vec<f32>>, Option<Operand<D>>, u64);
+
+/// An f32 vector of numbers around `centre` where it is wanted.
 fn vector<D: Device>(
     device: &D,
     (wanted, shift): (bool, usize),
     (len, centre): (usize, f32),
     random: &mut StdRng,
-) -> Result<(Option<Vec<f32>>, Option<Operand<D>>, u64)> {
+) -> Result<Vector<D>> {
     if !wanted {
         return Ok((None, None, 0));
     }
