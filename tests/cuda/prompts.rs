@@ -7,7 +7,7 @@ use kscope::element::Dtype;
 use kscope_sim::Schedule;
 use proptest::prelude::*;
 
-use crate::sim::SCHEDULES;
+use crate::sim::{SCHEDULES, assert_same_bits};
 use crate::simulator::Simulator;
 
 fn run_all(dtype: Dtype) {
@@ -43,12 +43,7 @@ fn cuda_sim_prompts_in_f16_match_the_oracle() {
 #[test]
 fn cuda_sim_every_schedule_gives_the_same_bits_of_a_prompt() {
     let case = PromptCase { parts: vec![70, 60], ..PromptCase::new(64, 3, Dtype::Bf16) };
-    let errors: Vec<f64> = SCHEDULES
-        .iter()
-        .chain(&[Schedule::Random(77), Schedule::Random(12345)])
-        .map(|&schedule| run(&Simulator::new("kscope", &[schedule]), &case).unwrap().error)
-        .collect();
-    assert!(errors.windows(2).all(|pair| pair[0].to_bits() == pair[1].to_bits()), "{errors:?}");
+    assert_same_bits(|device| run(device, &case).unwrap().error);
 }
 
 #[test]

@@ -127,15 +127,20 @@ fn cuda_sim_cases_cover_the_shapes() {
     }
 }
 
-#[test]
-fn cuda_sim_every_schedule_gives_the_same_bits() {
-    let case = Case { prompts: vec![90, 17], ..Case::new(64, 3, Dtype::Bf16) };
+/// Every schedule makes the same error, to the bit.
+pub fn assert_same_bits(error: impl Fn(&Simulator) -> f64) {
     let errors: Vec<f64> = SCHEDULES
         .iter()
         .chain(&[Schedule::Random(77), Schedule::Random(12345)])
-        .map(|&schedule| run(&Simulator::new("kscope", &[schedule]), &case).unwrap().error)
+        .map(|&schedule| error(&Simulator::new("kscope", &[schedule])))
         .collect();
     assert!(errors.windows(2).all(|pair| pair[0].to_bits() == pair[1].to_bits()), "{errors:?}");
+}
+
+#[test]
+fn cuda_sim_every_schedule_gives_the_same_bits() {
+    let case = Case { prompts: vec![90, 17], ..Case::new(64, 3, Dtype::Bf16) };
+    assert_same_bits(|device| run(device, &case).unwrap().error);
 }
 
 proptest! {
