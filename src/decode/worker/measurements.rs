@@ -191,6 +191,7 @@ fn measured(
     Event::Measured(Box::new(Measured {
         subject,
         divergence: Divergence::of(steps),
+        klds: steps.iter().map(|step| step.kld as f32).collect(),
         a_ms: Spread::of_times(dense),
         b_ms: Spread::of_times(&replay.times),
         beside: MedianInterval::of(shares),
