@@ -155,13 +155,13 @@ fn cuda_sim_steps_that_are_not_recorded_say_so() {
 #[test]
 fn cuda_sim_memory_is_refused_with_sizes_before_it_is_taken() {
     let gpu = Arc::new(Simulator::new("kscope", &[Schedule::Forward]));
-    gpu.limit(8 << 20);
+    gpu.limit(10 << 20);
     let model = random(64, 4, 2, Some(on_gpu(&gpu)));
     let sentence =
-        model.check_cache_memory("a cache of 9 sequences", 9 << 20).unwrap_err().to_string();
+        model.check_cache_memory("a cache of 9 sequences", 11 << 20).unwrap_err().to_string();
     assert_eq!(
         sentence,
-        "a cache of 9 sequences needs 9.00 MiB on the GPU, which has 8.00 MiB left of 8.00 MiB: a shorter context, fewer sequences or quantised weights take less"
+        "a cache of 9 sequences needs 11.0 MiB on the GPU, which has 10.0 MiB left of 10.0 MiB: a shorter context, fewer sequences or quantised weights take less"
     );
     model.check_cache_memory("a cache", 1 << 20).unwrap();
     // Sequence after sequence, until one does not fit. A slab is 256 KiB.
@@ -177,7 +177,7 @@ fn cuda_sim_memory_is_refused_with_sizes_before_it_is_taken() {
     });
     let sentence = refused.expect("32 sequences do not fit").to_string();
     assert!(
-        sentence.contains("on the GPU, which has") && sentence.contains("left of 8.00 MiB"),
+        sentence.contains("on the GPU, which has") && sentence.contains("left of 10.0 MiB"),
         "{sentence}"
     );
     assert!(caches.len() > 2, "some fit");

@@ -28,6 +28,8 @@ pub struct Batch<D: Device> {
     planned_for: Vec<PlannedFor<D>>,
     plan: WorkPlan,
     launches_id: u64,
+    /// What the launches of that number depend on. A step that was refused may have moved it.
+    launched: Option<Addresses>,
     /// Items for which there is room in every layer.
     most_items: usize,
     /// Whether a middle holds codes.
@@ -36,6 +38,10 @@ pub struct Batch<D: Device> {
     ranges: Room<D>,
     partials: Room<D>,
 }
+
+/// The rooms' addresses, the items for which there is room in a layer, the sequences, and whether a
+/// middle holds codes.
+type Addresses = ([u64; 4], usize, usize, bool);
 
 /// What the plan depends on, of one sequence. The mask is kept, and compared by what it keeps: an
 /// address says nothing, because a later mask may get the memory of one that was freed.
@@ -109,6 +115,7 @@ impl<D: Device> Batch<D> {
             planned_for: Vec::new(),
             plan: WorkPlan { items: Vec::new(), ranges: Vec::new(), layers: Vec::new() },
             launches_id: 0,
+            launched: None,
             most_items: 0,
             coded: false,
             items: Room::EMPTY,
@@ -135,7 +142,22 @@ impl<D: Device> Batch<D> {
 
     /// Begins a step: every sequence gets one token more. [`Self::append`] and [`Self::attend`]
     /// follow for each layer, in order.
+    ///
+    /// # Errors
+    /// Memory that is not there, sequences of several geometries or at their ends. They then hold the
+    /// tokens that they held before.
     pub fn begin(&mut self, device: &D, sequences: &mut [&mut DeviceSequence<D>]) -> Result<()> {
+        let before: Vec<SequenceState> =
+            sequences.iter().map(|sequence| sequence.state()).collect();
+        let begun = self.begin_grown(device, sequences);
+        if begun.is_err() {
+            let all = sequences.iter_mut().zip(before);
+            all.for_each(|(sequence, before)| sequence.restore(before));
+        }
+        begun
+    }
+
+    fn begin_grown(&mut self, device: &D, sequences: &mut [&mut DeviceSequence<D>]) -> Result<()> {
         self.states.clear();
         let mut wanted = Vec::with_capacity(sequences.len());
         for sequence in sequences.iter_mut() {
@@ -146,27 +168,30 @@ impl<D: Device> Batch<D> {
             self.states.push(sequence.state());
             wanted.push(PlannedFor::of(sequence));
         }
-        let before = self.addresses();
         self.state_memory.write(device, bytemuck::cast_slice(&self.states))?;
         let is_same = wanted.len() == self.planned_for.len()
             && wanted.iter().zip(&self.planned_for).all(|(wanted, planned)| wanted.is(planned));
         if !is_same {
             self.make_plan(device, wanted)?;
         }
-        if self.addresses() != before || self.launches_id == 0 {
+        let addresses = self.addresses();
+        if self.launched.as_ref() != Some(&addresses) {
+            self.launched = Some(addresses);
             self.launches_id = LAUNCHES.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
     }
 
     /// What the launches of a step depend on, besides the geometry.
-    fn addresses(&self) -> ([u64; 4], usize, usize, bool) {
+    fn addresses(&self) -> Addresses {
         let rooms = [&self.state_memory, &self.items, &self.ranges, &self.partials];
         let addresses = rooms.map(|room| room.address);
         (addresses, self.most_items, self.planned_for.len(), self.coded)
     }
 
     fn make_plan(&mut self, device: &D, wanted: Vec<PlannedFor<D>>) -> Result<()> {
+        // Until all of it is on the device, there is no plan.
+        self.planned_for.clear();
         let shares: Vec<Share<'_>> = wanted
             .iter()
             .map(|of| Share { layout: of.mask.layout(), middle: of.middle, window: of.window })
@@ -174,7 +199,6 @@ impl<D: Device> Batch<D> {
         self.coded = wanted.iter().any(|of| of.mask.layout().is_coded());
         let blocks = device.blocks(self.geometry.decode_kernel(self.coded));
         self.plan = plan(&shares, blocks, self.balance);
-        self.planned_for = wanted;
         // Room for half as many again, so that a growing cache needs new buffers rarely.
         let most = self.plan.most_items();
         if most > self.most_items || self.most_items == 0 {
@@ -188,8 +212,10 @@ impl<D: Device> Batch<D> {
         }
         self.items.write(device, bytemuck::cast_slice::<WorkItem, u8>(&items))?;
         self.ranges.write(device, bytemuck::cast_slice(&self.plan.ranges))?;
-        self.partials
-            .reserve(device, self.most_items * self.geometry.partial_len() * size_of::<f32>())
+        let partials = self.most_items * self.geometry.partial_len() * size_of::<f32>();
+        self.partials.reserve(device, partials)?;
+        self.planned_for = wanted;
+        Ok(())
     }
 
     /// Rotates the new tokens' queries and keys, stores keys and values of one layer, and moves

@@ -128,6 +128,11 @@ impl<D: Device> DeviceSequence<D> {
         self.set_len(device, self.len() + 1)
     }
 
+    /// Goes back to a [`Self::state`] after which only [`Self::grow`] was called: nothing was stored.
+    pub(super) fn restore(&mut self, state: SequenceState) {
+        self.state = state;
+    }
+
     /// Counts `tokens` tokens of a prompt; [`Self::fill`] follows, layer by layer.
     pub fn begin(&mut self, device: &D, tokens: usize) -> Result<()> {
         self.set_len(device, tokens)?;

@@ -107,8 +107,9 @@ impl KeptSteps {
             Attend::Host(attention) => return over.step_here(attention, &input, caches, logits),
             Attend::Device(device) => device,
         };
-        let launches = begin_step(&mut **device, caches, over.config.heads)?;
-        let kv = caches[0].spec().dtype();
+        let Some(kv) = caches.first().map(|cache| cache.spec().dtype()) else {
+            return Err(Error::run("a step of no sequence"));
+        };
         let places = match self.places.get(&(caches.len(), kv)) {
             Some(places) => Arc::clone(places),
             None => {
@@ -121,6 +122,8 @@ impl KeptSteps {
                 places
             }
         };
+        // Last of what may be refused, for it counts the new tokens.
+        let launches = begin_step(&mut **device, caches, over.config.heads)?;
         let recording =
             if over.weights.can_record(caches.len()) { State::New } else { State::Never };
         let new = Kept { places: Arc::clone(&places), recording };
