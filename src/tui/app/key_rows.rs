@@ -63,8 +63,8 @@ pub const GLOBAL_FIRST: &[KeyBinding] = &[
     (C::StepBack, "<", "", "one token back, in a recording or beside a dense side"),
     (C::SeekBack, "(", "", "ten tokens back in a recording; :seek goes to any"),
     (C::SeekOn, ")", "", "ten tokens on in a recording"),
-    (C::Slower, ",", "", "play a recording slower"),
-    (C::Faster, ".", "", "play a recording faster; :speed takes any"),
+    (C::Slower, ",", "", "decode, or play a recording, slower"),
+    (C::Faster, ".", "", "decode, or play a recording, faster; :speed takes any for a recording"),
     (
         C::GoOn,
         "E",

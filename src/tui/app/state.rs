@@ -189,6 +189,8 @@ pub struct State {
     pub run: RunView,
     /// What the next run will be started with.
     pub plan: NextRun,
+    /// Tokens a second that decode is held to; `None` decodes as fast as it can.
+    pub pace: Option<u32>,
     /// Context of the memory forecast, in tokens.
     pub target_context: usize,
     /// How fast the machine reads memory.
@@ -318,6 +320,7 @@ impl State {
             recent: RecentFiles::default(),
             run: RunView::new(0),
             plan,
+            pace: None,
             target_context: 0,
             bandwidth: Gauge::Unknown,
             bandwidth_again: MeasuredAgain::default(),

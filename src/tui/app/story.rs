@@ -13,6 +13,7 @@ use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::pairs::{ComparedSide, voice};
 use crate::tui::app::state::State;
+use crate::tui::app::steer;
 use crate::tui::app::text_lines::wrap;
 use crate::tui::color::Role;
 use crate::tui::paint::{clear, put};
@@ -106,7 +107,8 @@ pub fn begin(state: &mut State) -> Vec<Effect> {
     };
     state.story = Some(DemoStory { quiz, chapter: Chapter::Answer });
     state.screen = Chapter::Answer.screen();
-    let mut effects = vec![pace(Some(READING)), Effect::Engine(Order::Feed(Mode::Free))];
+    let mut effects =
+        vec![steer::hold(state, Some(READING)), Effect::Engine(Order::Feed(Mode::Free))];
     effects.extend(state.rerun());
     effects
 }
@@ -134,19 +136,19 @@ pub fn go_on(state: &mut State) -> Vec<Effect> {
     }
 }
 
-/// Ends the story wherever it is.
+/// Ends the story wherever it is. Decode stays at reading speed until the user changes that: at full
+/// speed the demo's context would be full a second later, and no question could follow.
 pub fn end(state: &mut State) -> Vec<Effect> {
     let Some(story) = state.story.take() else { return Vec::new() };
     let mut effects = match story.chapter {
         Chapter::TooSharp => mask_as_it_was(state),
         _ => Vec::new(),
     };
-    effects.extend([pace(None), Effect::Engine(Order::Feed(Mode::Forced))]);
+    effects.push(Effect::Engine(Order::Feed(Mode::Forced)));
+    if state.pace.is_some() {
+        steer::tell_pace(state);
+    }
     effects
-}
-
-fn pace(tokens: Option<u32>) -> Effect {
-    Effect::Engine(Order::Pace(tokens))
 }
 
 fn mask_as_it_was(state: &mut State) -> Vec<Effect> {
