@@ -13,7 +13,6 @@ use crate::tui::app::run::{Phase, RunView};
 use crate::tui::app::state::{Dirty, Holds, OtherMask, State};
 use crate::tui::app::table::Metric;
 use crate::tui::app::{steer, story};
-use crate::tui::screen::Screen;
 use crate::tui::screen::bench::state::MaskBench;
 use crate::tui::screen::perf::gauge;
 use crate::tui::screen::tune::outcome;

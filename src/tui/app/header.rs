@@ -93,7 +93,8 @@ fn status(state: &State, wide: bool) -> Line<'static> {
     let mut spans = Vec::new();
     if let Some((name, share)) = &state.loading {
         let what = if wide { format!("loading {name}") } else { "loading".to_owned() };
-        let text = format!("{what} {:.0} %, esc stops  ", share * 100.0);
+        let stops = state.key(Command::Back);
+        let text = format!("{what} {:.0} %, {stops} stops  ", share * 100.0);
         spans.push(Span::styled(text, theme.style(Role::Warn)));
     }
     if let Some(looping) = state.run.looping().filter(|_| state.loading.is_none()) {

@@ -428,13 +428,17 @@ impl State {
 
     /// The key of a command that works everywhere; the command's name where it has none.
     pub fn key(&self, command: Command) -> String {
-        self.keys.key_of(KeyContext::Global, command).unwrap_or_else(|| command.name().to_owned())
+        self.key_in(KeyContext::Global, command)
+    }
+
+    /// The key of a command in a context; the command's name where it has none.
+    pub fn key_in(&self, context: KeyContext, command: Command) -> String {
+        self.keys.key_of(context, command).unwrap_or_else(|| command.name().to_owned())
     }
 
     /// The key of a command on a screen; the command's name where it has none.
     pub fn key_on(&self, screen: Screen, command: Command) -> String {
-        let own = self.keys.key_of(KeyContext::Screen(screen), command);
-        own.unwrap_or_else(|| command.name().to_owned())
+        self.key_in(KeyContext::Screen(screen), command)
     }
 
     /// Uses the colours of a theme, and the colour map that it comes with.

@@ -198,7 +198,7 @@ fn stores(state: &State) -> String {
 /// The two sentences of a chapter.
 fn sentences(state: &State, story: &DemoStory) -> [String; 2] {
     let Quiz { question, value } = &story.quiz;
-    let global = |command| key(state, KeyContext::Global, command);
+    let global = |command| state.key(command);
     match story.chapter {
         Chapter::Answer => {
             let read = state.run.started.as_ref().map(|started| count(started.prompt_tokens));
@@ -231,10 +231,6 @@ fn sentences(state: &State, story: &DemoStory) -> [String; 2] {
     }
 }
 
-fn key(state: &State, context: KeyContext, command: Command) -> String {
-    state.keys.key_of(context, command).unwrap_or_else(|| command.name().to_owned())
-}
-
 /// Columns before the sentences.
 const INDENT: usize = 5;
 
@@ -255,7 +251,7 @@ fn lines(state: &State, story: &DemoStory) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     let home = story.chapter.screen();
     if home != state.screen {
-        let key = key(state, KeyContext::Global, Command::Show(home));
+        let key = state.key(Command::Show(home));
         let text = format!("the story goes on in {} ({key})", home.parts().title);
         lines.push(Line::from(vec![before, Span::styled(text, theme.style(Role::Text))]));
         return lines;
@@ -285,7 +281,7 @@ fn lines(state: &State, story: &DemoStory) -> Vec<Line<'static>> {
     // In the last chapter both mean the same.
     for (command, label) in &all[usize::from(number == Chapter::ALL.len())..] {
         let gap = if keys.is_empty() { "" } else { "  " };
-        let name = format!("{gap}{}", key(state, KeyContext::Story, *command));
+        let name = format!("{gap}{}", state.key_in(KeyContext::Story, *command));
         keys.push(Span::styled(name, theme.style(Role::Accent)));
         keys.push(Span::styled(format!(" {label}"), theme.style(Role::Dim)));
     }

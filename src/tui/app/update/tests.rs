@@ -1,6 +1,7 @@
 //! What each action changes, and a long walk of random ones.
 
 mod lists;
+mod named_keys;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
