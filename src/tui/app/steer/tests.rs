@@ -279,3 +279,15 @@ fn the_engine_s_refusals_get_the_keys_that_are_set() {
         assert!(told.starts_with(&sentence) && told.contains(way_on), "{told}");
     }
 }
+
+#[test]
+fn what_was_said_of_a_loop_goes_with_the_loop() {
+    let mut state = ready();
+    state.rerun();
+    state.toast = None;
+    say_tokens(&mut state, (0..60).map(|n| 5 + n % 9));
+    let said = state.toast.as_ref().map(|toast| toast.sentence.as_str());
+    assert!(said.is_some_and(|said| said.contains("the same 9 tokens")), "{said:?}");
+    say_tokens(&mut state, (0..9).map(|n| 1000 + n));
+    assert_eq!(state.toast, None);
+}

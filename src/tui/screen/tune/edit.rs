@@ -140,13 +140,13 @@ pub fn explained(state: &State) -> Option<String> {
     let idle = if counts { "" } else { " It has no effect as things are set." };
     let set = &around.proposed;
     Some(format!(
-        "{name} is {}: {}.{idle} What is set keeps {:.1} % of the K channels and weighs {} at {} tokens, {:.1} % less than dense.",
+        "{name} is {}: {}.{idle} What is set keeps {:.1} % of the K channels and weighs {} at {} tokens, {} less than dense.",
         value.trim(),
         tuning.control.about(),
         set.share * 100.0,
         crate::numbers::bytes(set.bytes.total()),
         crate::numbers::count(state.target_context),
-        set.saved * 100.0
+        numbers::percent(set.saved, 1)
     ))
 }
 
