@@ -2,6 +2,7 @@
 
 mod lists;
 mod named_keys;
+mod tasks;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
