@@ -164,6 +164,7 @@ fn measured(subject: Subject, stretch: &Stretch, pair: &PairedReplay, left: usiz
     Event::Measured(Box::new(Measured {
         subject,
         divergence: Divergence::of(steps),
+        klds: steps.iter().map(|step| step.kld as f32).collect(),
         a_ms: Spread::of_times(&pair.dense.times),
         b_ms: Spread::of_times(&pair.own.times),
         beside: pair.beside(),

@@ -349,6 +349,8 @@ pub fn measured(subject: Subject, kld: f64, left: usize) -> Event {
     Event::Measured(Box::new(Measured {
         subject,
         divergence,
+        // The same steps are hard for every mask.
+        klds: (0..64).map(|step| kld as f32 * (0.5 + step as f32 / 63.0)).collect(),
         a_ms: spread(5.0),
         b_ms: spread(4.0 + kld),
         beside: Some(MedianInterval { median: 0.8 + kld, low: 0.78 + kld, high: 0.83 + kld }),

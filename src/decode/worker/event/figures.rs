@@ -24,6 +24,9 @@ pub struct Measured {
     pub subject: Subject,
     /// Loss against dense.
     pub divergence: Divergence,
+    /// KLD of each step in nats, in their order; empty in older recordings.
+    #[serde(default)]
+    pub klds: Vec<f32>,
     /// The dense side's time per step, milliseconds: of the steps made beside the mask's, in turn. In
     /// older recordings it was measured when it generated these tokens.
     pub a_ms: Spread,
@@ -48,6 +51,20 @@ pub struct Measured {
 }
 
 impl Measured {
+    /// Whether the mean KLD is told apart from another mask's over the same steps: the mean of the
+    /// differences, step by step, is 1.96 of its standard errors or more away from 0. What one step
+    /// loses, most masks lose, so the means' own errors would say next to nothing. False where the
+    /// steps are not known, or not the same.
+    pub fn is_told_apart(&self, other: &Self) -> bool {
+        let is_known = !self.klds.is_empty() && self.klds.len() == other.klds.len();
+        if !is_known || self.over != other.over {
+            return false;
+        }
+        let both = self.klds.iter().zip(&other.klds);
+        let differences = Spread::of(both.map(|(own, other)| f64::from(*own) - f64::from(*other)));
+        differences.mean.abs() > 1.96 * differences.stderr
+    }
+
     /// The steps that it covers, in words: how many, and at which lengths of the context.
     pub fn covered(&self) -> String {
         let steps = self.divergence.steps;
@@ -139,4 +156,50 @@ pub struct Memory {
     /// Bytes of the elements that it stored at the same moment; none in older recordings.
     #[serde(default)]
     pub kv_stored: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(klds: Vec<f32>) -> Measured {
+        let kld = Spread::of(klds.iter().map(|&kld| f64::from(kld)));
+        Measured {
+            subject: Subject::Trial(0),
+            divergence: Divergence {
+                steps: klds.len(),
+                kld,
+                top1_agreement: 1.0,
+                mean_delta_logprob: 0.0,
+                rms_delta_p: 0.0,
+            },
+            klds,
+            a_ms: Spread::default(),
+            b_ms: Spread::default(),
+            beside: None,
+            kv: 1,
+            dense_kv: 1,
+            left: 0,
+            over: 1,
+            cached: 64,
+        }
+    }
+
+    /// Steps spread over decades, so the means' own errors hide what every step shows.
+    #[test]
+    fn masks_are_told_apart_step_by_step() {
+        let steps = || (0..64).map(|step| 10f32.powi(step % 6 - 6));
+        let one = measured(steps().collect());
+        let more = measured(steps().map(|kld| kld * 1.1).collect());
+        let (own, other) = (one.divergence.kld, more.divergence.kld);
+        assert!((own.mean - other.mean).abs() < own.stderr.hypot(other.stderr), "hidden");
+        assert!(one.is_told_apart(&more) && more.is_told_apart(&one));
+        let way = |step: usize| if step.is_multiple_of(2) { 1.1 } else { 0.9 };
+        let noisy = steps().enumerate().map(|(step, kld)| kld * way(step / 6));
+        assert!(!one.is_told_apart(&measured(noisy.collect())));
+        assert!(!one.is_told_apart(&one), "the same");
+        // An older recording, other tokens.
+        assert!(!one.is_told_apart(&measured(Vec::new())));
+        assert!(!one.is_told_apart(&Measured { over: 2, ..more }));
+    }
 }

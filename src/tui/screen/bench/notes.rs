@@ -73,7 +73,9 @@ pub(super) fn notes(state: &State, rows: &BenchRows<'_>) -> Vec<BenchNote> {
     let mut alike = Vec::new();
     if let Some(reference) = rows.reference.filter(|_| rows.rows.iter().any(|row| row.is_alike)) {
         let name = &reference.name;
-        alike.push(format!("KLD from {name}'s, within the standard error of the difference"));
+        alike.push(format!(
+            "KLD from {name}'s, step by step, within the 95 % interval of the difference"
+        ));
     }
     let beside = |row: &BenchRow<'_>| row.figures?.beside;
     if rows.rows.iter().filter_map(beside).any(|beside| beside.holds(1.0)) {

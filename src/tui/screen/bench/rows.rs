@@ -37,12 +37,6 @@ pub(super) struct BenchRows<'a> {
     pub notes: Vec<notes::BenchNote>,
 }
 
-/// Whether two means differ by no more than the standard error of their difference.
-fn is_alike(one: &Measured, other: &Measured) -> bool {
-    let (one, other) = (&one.divergence.kld, &other.divergence.kld);
-    (one.mean - other.mean).abs() <= one.stderr.hypot(other.stderr)
-}
-
 /// The rows on screen.
 pub(super) fn rows<'a>(state: &'a State, tuning: &Tuning) -> BenchRows<'a> {
     let bench = &state.screens.bench;
@@ -70,8 +64,8 @@ pub(super) fn rows<'a>(state: &'a State, tuning: &Tuning) -> BenchRows<'a> {
     let rows = shown.into_iter().map(|pin| {
         let figures = bench.figures(pin);
         let is_other = reference.is_some_and(|reference| reference.id != pin.id);
-        let is_alike =
-            is_other && figures.zip(of_reference).is_some_and(|(own, other)| is_alike(own, other));
+        let is_alike = is_other
+            && figures.zip(of_reference).is_some_and(|(own, other)| !own.is_told_apart(other));
         let tally = tallies[&pin.id];
         BenchRow { pin, tally, figures, is_alike, missing: missing(pin, &tally) }
     });

@@ -88,12 +88,16 @@ fn differences_within_their_errors_are_not_told_apart() {
     let mut state = on_bench();
     letters(&mut state, "a");
     let asked = trials(&act(&mut state, Command::Sweep));
-    // The first two are alike; the error of each is an eighth of its mean.
+    // The second loses .0001 more than the first, by steps that differ by .005 either way.
     for (at, trial) in asked.iter().enumerate() {
         let kld = [0.0100, 0.0101].get(at).copied().unwrap_or(0.1 * at as f64);
         let Event::Measured(mut one) = measured(Subject::Trial(trial.id), kld, 0) else {
             panic!("figures")
         };
+        if at == 1 {
+            let way = |step: usize| if step.is_multiple_of(2) { 0.005 } else { -0.005 };
+            one.klds.iter_mut().enumerate().for_each(|(step, kld)| *kld += way(step));
+        }
         let low = if at == 2 { 0.97 } else { 0.7 };
         one.beside = Some(MedianInterval { median: low + 0.02, low, high: low + 0.04 });
         send(&mut state, Event::Measured(one));
