@@ -163,7 +163,8 @@ fn a_sweep_measures_what_a_comparison_measures() {
     assert!(measured.beside.is_some());
     // Dense beside dense loses nothing.
     let control = reference.measure(&dense, &|| Ok(())).unwrap();
-    assert_eq!((control.divergence.kld.max, control.kv_bytes), (0.0, reference.kv_bytes()));
+    assert!(control.divergence.kld.max.abs() < 1e-9, "{}", control.divergence.kld.max);
+    assert_eq!(control.kv_bytes, reference.kv_bytes());
     // A sweep that is cancelled ends between two steps.
     let asked = std::cell::Cell::new(0);
     let cancels = || {

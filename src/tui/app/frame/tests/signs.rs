@@ -11,8 +11,8 @@ use crate::tui::testing::{SMALL, draw, info, lost, pair, send, session, text, to
 
 /// The first number of nothing but noughts that has a minus.
 fn signed_nothing(frame: &str) -> Option<&str> {
-    let signs = frame.char_indices().filter(|(_, c)| matches!(c, '-' | '−'));
-    signs.into_iter().find_map(|(at, sign)| {
+    let mut signs = frame.char_indices().filter(|(_, c)| matches!(c, '-' | '−'));
+    signs.find_map(|(at, sign)| {
         let (before, rest) = (&frame[..at], &frame[at + sign.len_utf8()..]);
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
         let digits = &rest[..end];

@@ -107,8 +107,6 @@ fn hints_on_screen_follow_the_keys() {
     command(&mut state, "keep 20");
     holds(&state, "F20 applies it");
     holds(&state, "on: F20 applies");
-    state.screen = Screen::Learn;
-    holds(&state, "F14 applies it here");
     state.screen = Screen::Text;
     act(&mut state, Command::Ask);
     holds(&state, "F23 leaves");

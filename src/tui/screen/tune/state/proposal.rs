@@ -179,7 +179,7 @@ pub fn propose(draft: &Draft, sources: &Sources) -> Result<Proposal> {
 fn allocated(draft: &Draft, sources: &Sources, share: u16) -> Result<CachePlan> {
     let Some(sensitivity) = &sources.sensitivity else {
         return Err(Error::input(format!(
-            "bytes: expected {NO_SENSITIVITY}, nor --sensitivity FILE (`kscope score --rule sensitivity` writes it)"
+            "bytes: expected {NO_SENSITIVITY} (--sensitivity FILE gives one, `kscope score --rule sensitivity` writes it)"
         )));
     };
     let shape = sources.shape;
