@@ -71,6 +71,16 @@ API cuFuncSetAttribute(Function* function, int attribute, int value) {
 }
 API cuFuncGetAttribute(int* value, int, Function*) { return *value = 0, SUCCESS; }
 
+// By shared memory and threads of a GPU of compute capability 9.0; registers are not known here, and
+// every kernel's are bounded for three blocks or fewer.
+API cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, Function* function, int threads, size_t shared, unsigned) {
+    LOCK;
+    note("occupancy %s", function->name.c_str());
+    if (threads < 1 || threads > 1024) return complain(INVALID_VALUE, "%s: a block of %d threads", function->name.c_str(), threads);
+    const int by_memory = (int)((228 << 10) / (shared + (1 << 10))), by_threads = 2048 / threads;
+    return *blocks = std::min({by_memory, by_threads, 3}), SUCCESS;
+}
+
 API cuLaunchKernel(Function* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, Stream* stream,
                    void** params, void**) {
     LOCK;

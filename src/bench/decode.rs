@@ -12,6 +12,7 @@ use crate::element::Dtype;
 use crate::mask::Window;
 use crate::model::Model;
 use crate::model::decoder::{StepBuffers, StepTimes};
+use crate::model::device::DeviceSteps;
 use crate::numbers::count;
 use crate::spread::median;
 use crate::{Error, Result, machine};
@@ -100,6 +101,8 @@ pub struct DecodeRow {
 pub struct DecodeReport {
     /// Configurations in the order they were measured.
     pub rows: Vec<DecodeRow>,
+    /// On a GPU: how many steps of the whole run repeated a recording, and with which settings.
+    pub gpu_steps: Option<DeviceSteps>,
 }
 
 /// Runs the measurements. `note` gets one sentence for each depth that starts.
@@ -161,7 +164,7 @@ pub fn run(
             }
         }
     }
-    Ok(DecodeReport { rows })
+    Ok(DecodeReport { rows, gpu_steps: model.decoder.device_steps() })
 }
 
 /// The sequences of each specification, holding `depth` tokens: a few random ones, repeated.

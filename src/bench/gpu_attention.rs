@@ -6,7 +6,9 @@ use cudarc::driver::sys::CUevent_flags;
 
 use super::masks;
 use crate::attention::cuda::params::Numbers;
-use crate::attention::cuda::{Batch, Device, DeviceMask, DeviceSequence, FillSource, Gpu, Layout};
+use crate::attention::cuda::{
+    Balance, Batch, Device, DeviceMask, DeviceSequence, FillSource, Gpu, Graph, Layout,
+};
 use crate::cache::CacheSpec;
 use crate::element::Dtype;
 use crate::mask::{ChannelMask, Shape, Window};
@@ -42,6 +44,20 @@ pub struct CudaRow {
     pub pruned_gbps: f64,
     /// Dense bytes over pruned bytes, padding counted.
     pub byte_ratio: f64,
+    /// Whether all timed steps repeated recordings, as a model's do, instead of going to the GPU launch
+    /// by launch.
+    pub recorded: bool,
+}
+
+/// A setting that was not measured.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct NotMeasured {
+    /// Sequences.
+    pub batch: usize,
+    /// Tokens of each.
+    pub tokens: usize,
+    /// Why: mostly that the GPU has no memory for it.
+    pub why: String,
 }
 
 /// The results of a run.
@@ -51,35 +67,59 @@ pub struct CudaReport {
     pub gpu: String,
     /// Copies inside the GPU's memory, bytes read plus bytes written, in 1e9 bytes per second.
     pub copy_gbps: f64,
-    /// Settings that fit in GPU memory.
+    /// How finely the work was divided.
+    #[serde(flatten)]
+    pub balance: Balance,
+    /// The settings that could be measured.
     pub rows: Vec<CudaRow>,
+    /// The others.
+    pub not_measured: Vec<NotMeasured>,
 }
 
 /// Runs the measurements of `settings`, `(sequences, tokens)` each. `note` gets one sentence per
 /// setting.
+///
+/// # Errors
+/// The first setting's, where none could be measured; otherwise settings that do not fit are listed.
 pub fn run(
     gpu: &Gpu,
     settings: &[(usize, usize)],
+    balance: Balance,
     mut note: impl FnMut(&str),
 ) -> Result<CudaReport> {
-    let mut report =
-        CudaReport { gpu: gpu.name()?, copy_gbps: copy_bandwidth(gpu)?, rows: Vec::new() };
+    let mut report = CudaReport {
+        gpu: gpu.name()?,
+        copy_gbps: copy_bandwidth(gpu)?,
+        balance,
+        rows: Vec::new(),
+        not_measured: Vec::new(),
+    };
     note(&format!("{} copies {:.0} GB/s", report.gpu, report.copy_gbps));
+    let mut failures: Vec<Error> = Vec::new();
     for &(batch, tokens) in settings {
         // A single sequence is measured over all layers, each with its own memory, so that the
         // GPU's cache holds none of it. Many sequences are larger than any cache in a single layer,
         // and all of their layers would not fit in memory.
         let together = if batch == 1 { SHAPE.layers } else { 1 };
-        let row = setting(gpu, batch, tokens, together)?;
-        note(&format!(
-            "batch {batch}, {} tokens: dense {:.3} ms, pruned {:.3} ms",
-            count(tokens),
-            row.dense_ms,
-            row.pruned_ms
-        ));
-        report.rows.push(row);
+        let said = format!("batch {batch}, {} tokens", count(tokens));
+        match setting(gpu, (batch, tokens), together, balance) {
+            Ok(row) => {
+                let (dense, pruned) = (row.dense_ms, row.pruned_ms);
+                note(&format!("{said}: dense {dense:.3} ms, pruned {pruned:.3} ms"));
+                report.rows.push(row);
+            }
+            Err(error) => {
+                note(&format!("{said}: {error}"));
+                failures.push(error);
+                let why = failures[failures.len() - 1].to_string();
+                report.not_measured.push(NotMeasured { batch, tokens, why });
+            }
+        }
     }
-    Ok(report)
+    match failures.into_iter().next() {
+        Some(first) if report.rows.is_empty() => Err(first),
+        _ => Ok(report),
+    }
 }
 
 /// Seconds that `work` takes on the GPU.
@@ -113,29 +153,60 @@ fn copy_bandwidth(gpu: &Gpu) -> Result<f64> {
     Ok(2.0 * bytes as f64 / median(&mut times) / 1e9)
 }
 
-/// Sequences of one specification with their own batch, ready for attention.
+/// What attention reads and writes: the address of the queries, and where the results go.
+type Ends = (u64, Numbers);
+
+/// Sequences of one specification with their own batch, and a step's attention over all layers.
 struct Side {
     sequences: Vec<DeviceSequence<Gpu>>,
     batch: Batch<Gpu>,
     bytes: usize,
+    layers: usize,
+    ends: Ends,
+    /// The step, recorded as a model's is; `None` where the GPU does not record it.
+    recording: Option<Graph>,
 }
 
 impl Side {
-    fn new(gpu: &Gpu, sequences: Vec<DeviceSequence<Gpu>>) -> Result<Self> {
-        let mut side =
-            Self { batch: Batch::new(sequences[0].layout().geometry()), sequences, bytes: 0 };
+    fn new(
+        gpu: &Gpu,
+        sequences: Vec<DeviceSequence<Gpu>>,
+        balance: Balance,
+        ends: Ends,
+    ) -> Result<Self> {
+        let layout = sequences[0].layout();
+        let (geometry, layers) = (layout.geometry(), layout.spec().shape().layers);
+        let batch = Batch::new(geometry, balance);
+        let mut side = Self { batch, sequences, bytes: 0, layers, ends, recording: None };
         let mut all: Vec<&mut DeviceSequence<Gpu>> = side.sequences.iter_mut().collect();
         side.batch.begin(gpu, &mut all)?;
         side.bytes = side.sequences.iter().map(|sequence| sequence.bytes().total()).sum();
+        // Once launch by launch, so that nothing is left to load.
+        side.attend(gpu)?;
+        side.recording = gpu.record(&mut || side.attend(gpu)).ok();
         Ok(side)
     }
 
-    fn step(&self, gpu: &Gpu, layers: usize, q: u64, out: Numbers) -> Result<f64> {
-        seconds(gpu, || (0..layers).try_for_each(|layer| self.batch.attend(gpu, layer, q, out)))
+    fn attend(&self, gpu: &Gpu) -> Result<()> {
+        let (q, out) = self.ends;
+        (0..self.layers).try_for_each(|layer| self.batch.attend(gpu, layer, q, out))
+    }
+
+    fn seconds(&self, gpu: &Gpu) -> Result<f64> {
+        let mut step = || self.attend(gpu);
+        seconds(gpu, || match &self.recording {
+            Some(recording) => gpu.repeat(recording, &mut step),
+            None => step(),
+        })
     }
 }
 
-fn setting(gpu: &Gpu, batch: usize, tokens: usize, together: usize) -> Result<CudaRow> {
+fn setting(
+    gpu: &Gpu,
+    (batch, tokens): (usize, usize),
+    together: usize,
+    balance: Balance,
+) -> Result<CudaRow> {
     let mask = masks::llama(SHAPE);
     let shape = Shape { layers: together, ..SHAPE };
     let of = |mask: ChannelMask| -> Result<Arc<DeviceMask<Gpu>>> {
@@ -144,6 +215,10 @@ fn setting(gpu: &Gpu, batch: usize, tokens: usize, together: usize) -> Result<Cu
     };
     // Small integers: the values do not affect the speed, and none may be a NaN.
     let elements = tokens * SHAPE.kv_heads * SHAPE.head_dim;
+    if let Some(memory) = gpu.free_memory()? {
+        let what = format!("a layer's keys and values of {} tokens", count(tokens));
+        memory.check(&what, 2 * elements as u64)?;
+    }
     let mut rows = gpu.allocate(elements * 2)?;
     let bits: Vec<u16> = (0..elements)
         .map(|i| half::bf16::from_f32((i * 7919 % 17) as f32 / 8.0 - 1.0).to_bits())
@@ -165,7 +240,9 @@ fn setting(gpu: &Gpu, batch: usize, tokens: usize, together: usize) -> Result<Cu
         dense.push(sequence);
     }
     let (mut times, mut bytes) = ([vec![0.0; ROUNDS], vec![0.0; ROUNDS]], [0, 0]);
-    let dense = Side::new(gpu, dense)?;
+    let ends = (q, out);
+    let dense = Side::new(gpu, dense, balance, ends)?;
+    let mut recorded = dense.recording.is_some();
     for first in (0..SHAPE.layers).step_by(together) {
         let own = of(ChannelMask::from_fn(shape, |layer, head, channel| {
             mask.head(first + layer, head)[channel]
@@ -176,9 +253,10 @@ fn setting(gpu: &Gpu, batch: usize, tokens: usize, together: usize) -> Result<Cu
             sequence.fill(gpu, &FillSource::Dense(from))?;
             pruned.push(sequence);
         }
-        let pruned = Side::new(gpu, pruned)?;
+        let pruned = Side::new(gpu, pruned, balance, ends)?;
+        recorded &= pruned.recording.is_some();
         for round in 0..=ROUNDS {
-            let step = [dense.step(gpu, together, q, out)?, pruned.step(gpu, together, q, out)?];
+            let step = [dense.seconds(gpu)?, pruned.seconds(gpu)?];
             // The first round warms up.
             if round > 0 {
                 (0..2).for_each(|side| times[side][round - 1] += step[side]);
@@ -196,5 +274,6 @@ fn setting(gpu: &Gpu, batch: usize, tokens: usize, together: usize) -> Result<Cu
         pruned_ms: pruned_time * 1e3,
         pruned_gbps: bytes[1] as f64 / pruned_time / 1e9,
         byte_ratio: bytes[0] as f64 / bytes[1] as f64,
+        recorded,
     })
 }

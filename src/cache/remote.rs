@@ -68,6 +68,11 @@ impl RemoteCache {
         &mut *self.storage
     }
 
+    /// A copy with storage of its own, which a full device refuses.
+    pub(super) fn copied(&self) -> Result<Self> {
+        Ok(Self::new(self.storage.copied()?, self.seen.len()))
+    }
+
     /// One layer, copied to this process's memory.
     ///
     /// # Panics
@@ -83,14 +88,5 @@ impl RemoteCache {
                 self.storage.len(layer),
             )
         })
-    }
-}
-
-impl Clone for RemoteCache {
-    /// # Panics
-    /// When the device has no memory for a copy.
-    fn clone(&self) -> Self {
-        let storage = self.storage.copied().unwrap_or_else(|error| panic!("{error}"));
-        Self::new(storage, self.seen.len())
     }
 }

@@ -18,9 +18,8 @@ use crate::{Error, Result};
 const PARALLEL_TOKENS: usize = 64;
 
 /// Keys and values of one sequence. A token is in exactly one part, sink, middle or recent, at any
-/// time; the middle of a layer that holds `n` tokens has `window.middle(n)`. Clones share all
-/// storage until one of them writes to it.
-#[derive(Debug, Clone)]
+/// time; the middle of a layer that holds `n` tokens has `window.middle(n)`.
+#[derive(Debug)]
 pub struct SequenceCache {
     pub(super) spec: Arc<CacheSpec>,
     pub(super) layers: Vec<LayerCache>,
@@ -50,6 +49,16 @@ impl SequenceCache {
         };
         let layers = (0..layers).map(layer).collect();
         Self { spec, layers, remote: None }
+    }
+
+    /// A copy. In this process's memory the two share all storage until one of them writes to it; on a
+    /// device the copy has its own.
+    ///
+    /// # Errors
+    /// When the device has no memory for it.
+    pub fn copied(&self) -> Result<Self> {
+        let remote = self.remote.as_ref().map(RemoteCache::copied).transpose()?;
+        Ok(Self { spec: Arc::clone(&self.spec), layers: self.layers.clone(), remote })
     }
 
     /// Makes an empty cache that of a model whose layers look back so far.
@@ -208,7 +217,7 @@ impl SequenceCache {
             {
                 return remote.truncate(len, Some(dense));
             }
-            let mut dense = dense.clone();
+            let mut dense = dense.copied()?;
             dense.truncate(len, None)?;
             *self = dense.retuned(Arc::clone(&self.spec))?;
             return Ok(());

@@ -12,8 +12,6 @@ use crate::decode::worker::{Engine, Event, Prompt};
 use crate::model::demo::generator::{DemoSpec, DemoText};
 use crate::model::load::Source as ModelSource;
 use crate::tui::app::action::{Action, Effect};
-use crate::tui::app::log;
-use crate::tui::app::log::LogBuffer;
 use crate::tui::app::record::Recorder;
 use crate::tui::app::run::{NextRun, Phase};
 use crate::tui::app::runner;
@@ -100,8 +98,9 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         None => None,
     };
     args.model.prepare()?;
-    let placement = args.model.device.placement()?;
     let interactive = args.screen.is_interactive();
+    let (log, _guard) = args.screen.log();
+    let placement = args.model.device.placement()?;
     // As many tokens as the context holds after the prefill; the engine stops at its end.
     let most = if interactive { usize::MAX >> 1 } else { PLAIN_NEW };
     let plan = NextRun {
@@ -110,7 +109,6 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         max_new: args.max_new.unwrap_or(most),
         ignore_end: false,
     };
-    let (log, _guard) = if interactive { log::start() } else { (LogBuffer::default(), None) };
     let mut state = State::new(Beginning {
         theme: look.theme.clone(),
         terminal_light: look.terminal_light,

@@ -32,6 +32,7 @@ pub mod selftest;
 pub mod sweep;
 mod table;
 pub mod values;
+mod warnings;
 mod widths;
 
 pub use program::{Cli, main};

@@ -8,7 +8,7 @@ use clap::{FromArgMatches, Parser, Subcommand};
 
 use super::{
     bench, compare, completions, eval, fetch, help, inspect, learn, man, mask, model, output, plan,
-    replay, report, run, score, selftest, sweep,
+    replay, report, run, score, selftest, sweep, warnings,
 };
 use crate::printable::{Breaks, printable};
 use crate::{Result, machine};
@@ -137,6 +137,10 @@ fn sentence(rendered: &str) -> String {
 }
 
 fn dispatch(cli: &Cli) -> Result<()> {
+    // Those that may draw a screen decide for themselves.
+    if !matches!(cli.command, None | Some(Command::Replay(_))) {
+        warnings::start();
+    }
     match &cli.command {
         None => inspect::run(&cli.inspect),
         Some(Command::Replay(args)) => replay::run(args),

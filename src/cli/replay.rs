@@ -8,8 +8,6 @@ use crate::cli::output;
 use crate::decode::sampler::Sampling;
 use crate::decode::worker::Prompt;
 use crate::tui::app::action::{Action, Effect};
-use crate::tui::app::log;
-use crate::tui::app::log::LogBuffer;
 use crate::tui::app::record::Player;
 use crate::tui::app::run::NextRun;
 use crate::tui::app::runner;
@@ -44,7 +42,7 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
         }
     };
     let interactive = args.screen.is_interactive();
-    let (log, _guard) = if interactive { log::start() } else { (LogBuffer::default(), None) };
+    let (log, _guard) = args.screen.log();
     let mut state = State::new(Beginning {
         theme: look.theme.clone(),
         terminal_light: look.terminal_light,

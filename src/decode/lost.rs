@@ -117,7 +117,7 @@ pub(super) fn repeated(comparison: &Comparison, asked: Asked) -> Result<Repeated
     }
     let tokens = [comparison.prompts()[0].as_slice(), &a[..n - 1]].concat();
     let fed = tokens[tokens.len() - 1];
-    let mut dense = comparison.a.caches[0].clone();
+    let mut dense = comparison.a.caches[0].copied()?;
     dense.truncate(tokens.len() - 1, None)?;
     let mut pruned = dense.retuned(comparison.b.caches[0].spec().clone())?;
     let mut explained = None;

@@ -79,7 +79,7 @@ impl Stretch {
     /// The stretch of these steps, which must be the last ones of `dense`. Shares storage with
     /// `dense`.
     pub fn new(dense: &SequenceCache, recent: &Recent) -> Result<Self> {
-        let mut dense = dense.clone();
+        let mut dense = dense.copied()?;
         dense.truncate(dense.tokens().saturating_sub(recent.len()), None)?;
         Ok(Self { dense, steps: recent.steps.iter().cloned().collect() })
     }

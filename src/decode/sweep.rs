@@ -63,7 +63,7 @@ impl Reference {
         let keep_going = hooks.keep_going;
         let mut cache = SequenceCache::with_capacity(Arc::clone(dense), prompt.len() + steps);
         let states = model.decoder.prefill(prompt, &mut [&mut cache], hooks)?;
-        let prompt_cache = cache.clone();
+        let prompt_cache = cache.copied()?;
         let mut sampler = Sampler::new(sampling.clone());
         let mut history = prompt.to_vec();
         history.push(sampler.sample(&model.decoder.logits(&states.last()?)?, prompt));

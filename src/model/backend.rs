@@ -7,7 +7,7 @@ use crate::Result;
 use crate::cache::SequenceCache;
 use crate::model::buffers::StepBuffers;
 use crate::model::config::Config;
-use crate::model::device::TensorDecoder;
+use crate::model::device::{DeviceSteps, TensorDecoder};
 use crate::model::hooks::{PrefillHooks, StepObserver};
 use crate::model::rope::Rope;
 use crate::model::states::PromptStates;
@@ -37,6 +37,11 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
 
     /// The weights.
     fn weights(&self) -> BackendWeights<'_>;
+
+    /// What became of the decode steps so far; `None` where they are not made on a device.
+    fn device_steps(&self) -> Option<DeviceSteps> {
+        None
+    }
 
     /// A guard for a thread that computes here while another one decodes; `None` where none is
     /// needed.

@@ -12,7 +12,7 @@ use crate::cache::{SequenceCache, Sight};
 use crate::element::Dtype;
 use crate::model::backend::{Backend, BackendWeights, Blueprint};
 use crate::model::config::Config;
-use crate::model::device::{DeviceBackend, TensorDecoder};
+use crate::model::device::{DeviceBackend, DeviceSteps, Footprint, TensorDecoder};
 use crate::model::host::HostBackend;
 use crate::model::mixture::Mixture;
 use crate::model::rope::Rope;
@@ -41,10 +41,10 @@ impl Decoder {
         Self::over(config, (types, step_bytes), Box::new(HostBackend::new(weights)))
     }
 
-    /// A decoder over a device's tensors, which were read from these weights. Nothing of them is
-    /// kept in host memory.
-    pub fn on_device(config: Config, weights: &Weights, tensors: TensorDecoder) -> Result<Self> {
-        let sizes = (weights.types(), weights.step_bytes());
+    /// A decoder over a device's tensors. Nothing of them is kept in host memory.
+    pub fn on_device(config: Config, tensors: TensorDecoder) -> Result<Self> {
+        let Footprint { types, step_bytes } = tensors.weights().footprint().clone();
+        let sizes = (types, step_bytes as usize);
         Self::over(config, sizes, Box::new(DeviceBackend::new(tensors)))
     }
 
@@ -71,6 +71,12 @@ impl Decoder {
     /// Whether the forward pass and its caches are in this process's own memory.
     pub fn is_on_host(&self) -> bool {
         self.weights().is_some()
+    }
+
+    /// What a device made of the decode steps so far: how many repeated a recording, and with which
+    /// settings; `None` where they are made in this process.
+    pub fn device_steps(&self) -> Option<DeviceSteps> {
+        self.backend.device_steps()
     }
 
     /// A guard for a thread that computes with this decoder while another one decodes.
@@ -234,7 +240,7 @@ impl Decoder {
             let bytes = grown + prefill_bytes(config, tokens.len(), hooks.chunk);
             machine::check_memory(&what, bytes as u64)?;
         }
-        let mut cache = cache.clone();
+        let mut cache = cache.copied()?;
         cache.look_back(&self.sight)?;
         let mut logits = self.backend.extend(self.blueprint(), tokens, &mut cache, hooks)?;
         config.shape_logits(&mut logits);

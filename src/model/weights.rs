@@ -13,6 +13,7 @@ use crate::model::host::feed::{Experts, FeedForward, Mlp};
 use crate::model::host::linear::Linear;
 use crate::model::host::matrix::Matrix;
 use crate::model::host::ops;
+use crate::model::host::quant::QuantKind;
 use crate::model::rope::rotate;
 use crate::model::weight_types::{WeightType, WeightTypes};
 use crate::{Error, Result};
@@ -47,8 +48,13 @@ pub trait Tensors {
     }
     /// A vector of `len`, in f32.
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>>;
-    /// A `[rows, cols]` matrix in the blocks that the file stores, on `device`; `None` where it
-    /// holds floats.
+    /// The kind of the blocks that [`Self::quantised`] gives of a `[rows, cols]` matrix, without reading
+    /// it; `None` where it gives none.
+    fn device_kind(&self, _name: &str, _rows: usize, _cols: usize) -> Result<Option<QuantKind>> {
+        Ok(None)
+    }
+    /// A `[rows, cols]` matrix in the blocks that the file stores, on `device`; `None` where it holds
+    /// floats, or blocks that a device cannot multiply.
     fn quantised(
         &mut self,
         _name: &str,

@@ -7,6 +7,7 @@ mod driver;
 mod fatbin;
 mod program;
 mod prompts;
+mod quantised;
 mod refusals;
 mod sim;
 mod simulator;

@@ -19,9 +19,11 @@ pub struct Simulator {
     /// Bytes withheld from every launch's shared memory.
     pub withheld: usize,
     /// Bytes of its memory, where it is limited.
-    pub size: Option<u64>,
+    size: Mutex<Option<u64>>,
     /// Whether it appends nothing in the steps that it repeats.
     pub forgets: bool,
+    /// Why it cannot record, where it cannot.
+    pub unrecorded: Option<&'static str>,
     /// Whether operands may be elsewhere in a step that is repeated: candle's quantised products take
     /// memory on a CPU.
     pub moves: bool,
@@ -56,8 +58,9 @@ impl Simulator {
             variant,
             schedules,
             withheld: 0,
-            size: None,
+            size: Mutex::default(),
             forgets: false,
+            unrecorded: None,
             moves: false,
             places: Arc::default(),
             launches: AtomicUsize::new(0),
@@ -81,6 +84,16 @@ impl Simulator {
     /// What the host wrote and what it read since it last asked.
     pub fn take_traffic(&self) -> [Traffic; 2] {
         std::mem::take(&mut *self.bus.lock().unwrap())
+    }
+
+    /// Limits its memory to so many bytes.
+    pub fn limit(&self, bytes: u64) {
+        *self.size.lock().unwrap() = Some(bytes);
+    }
+
+    /// Bytes that are taken.
+    pub fn taken(&self) -> u64 {
+        self.places.buffers.lock().unwrap().iter().map(|[_, bytes]| bytes).sum()
     }
 
     fn moved(&self, way: usize, bytes: usize) {
@@ -238,9 +251,8 @@ impl Device for Simulator {
     }
 
     fn free_memory(&self) -> Result<Option<FreeMemory>> {
-        let Some(total) = self.size else { return Ok(None) };
-        let taken: u64 = self.places.buffers.lock().unwrap().iter().map(|[_, bytes]| bytes).sum();
-        Ok(Some(FreeMemory { free: total.saturating_sub(taken), total }))
+        let Some(total) = *self.size.lock().unwrap() else { return Ok(None) };
+        Ok(Some(FreeMemory { free: total.saturating_sub(self.taken()), total }))
     }
 
     fn copy(&self, from: &Memory, to: &mut Memory) -> Result<()> {
@@ -298,14 +310,17 @@ impl Device for Simulator {
     }
 
     /// Operations are recorded, not done.
-    fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Vec<Operation>>> {
+    fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Vec<Operation>> {
+        if let Some(cause) = self.unrecorded {
+            return Err(Error::run(cause));
+        }
         *self.noted.lock().unwrap() = Some(Noting::Recording(Vec::new()));
         let done = work();
         let Some(Noting::Recording(operations)) = self.noted.lock().unwrap().take() else {
             panic!("recording")
         };
         self.recorded.lock().unwrap().clone_from(&operations);
-        done.map(|()| Some(operations))
+        done.map(|()| operations)
     }
 
     /// Does the work again, and checks that it asks for the recorded operations over the same
@@ -325,8 +340,9 @@ impl Device for Simulator {
         done
     }
 
-    fn multiprocessors(&self) -> usize {
-        2
+    /// Of two multiprocessors.
+    fn blocks(&self, kernel: Kernel) -> usize {
+        2 * kernel.resident_blocks()
     }
 }
 

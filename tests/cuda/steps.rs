@@ -127,25 +127,47 @@ fn cuda_sim_the_self_test_compares_recorded_steps_with_launched_ones() {
     assert!(failed.contains("NaN"), "{failed}");
 }
 
+/// A device that cannot record gives the same results, says why, and passes no comparison of recorded
+/// steps.
+#[test]
+fn cuda_sim_steps_that_are_not_recorded_say_so() {
+    let mut gpu = Simulator::new("kscope", &[Schedule::Forward]);
+    gpu.unrecorded = Some("capturing a decode step: no");
+    let gpu = Arc::new(gpu);
+    let (plain, tensors) = (random(64, 4, 2, None), random(64, 4, 2, Some(on_gpu(&gpu))));
+    let shape = plain.config().mask_shape();
+    let spec = CacheSpec::new(shape, SMALL, Dtype::F16, third(&plain)).unwrap();
+    compare("launch by launch", &plain, &tensors, spec, &[60], 5, 2e-3);
+    let steps = tensors.decoder.device_steps().unwrap();
+    assert_eq!((steps.steps, steps.repeated), (5, 0));
+    assert_eq!(steps.not_recorded.as_deref(), gpu.unrecorded);
+    assert!(plain.decoder.device_steps().is_none());
+    let failed = compare_recording(&random(64, 4, 2, Some(on_simulator())), &tensors);
+    let failed = failed.unwrap_err().to_string();
+    assert!(
+        failed.contains("0 of 45 steps repeated a recording: capturing a decode step: no"),
+        "{failed}"
+    );
+}
+
 /// A cache that does not fit is refused with sizes before anything of it is taken: the simulated
 /// GPU panics where memory is taken that is not there.
 #[test]
 fn cuda_sim_memory_is_refused_with_sizes_before_it_is_taken() {
-    let mut gpu = Simulator::new("kscope", &[Schedule::Forward]);
-    gpu.size = Some(2 << 20);
-    let gpu = Arc::new(gpu);
+    let gpu = Arc::new(Simulator::new("kscope", &[Schedule::Forward]));
+    gpu.limit(8 << 20);
     let model = random(64, 4, 2, Some(on_gpu(&gpu)));
     let sentence =
-        model.check_cache_memory("a cache of 9 sequences", 3 << 20).unwrap_err().to_string();
+        model.check_cache_memory("a cache of 9 sequences", 9 << 20).unwrap_err().to_string();
     assert_eq!(
         sentence,
-        "a cache of 9 sequences needs 3.00 MiB on the GPU, which has 2.00 MiB left of 2.00 MiB: a shorter context, fewer sequences or quantised weights take less"
+        "a cache of 9 sequences needs 9.00 MiB on the GPU, which has 8.00 MiB left of 8.00 MiB: a shorter context, fewer sequences or quantised weights take less"
     );
     model.check_cache_memory("a cache", 1 << 20).unwrap();
     // Sequence after sequence, until one does not fit. A slab is 256 KiB.
     let spec = Arc::new(CacheSpec::dense(model.config().mask_shape(), SMALL, Dtype::F16).unwrap());
     let mut caches = Vec::new();
-    let refused = (0..9).find_map(|_| {
+    let refused = (0..32).find_map(|_| {
         let mut cache = SequenceCache::new(Arc::clone(&spec));
         let prompt = prompts(&model, &[300]).remove(0);
         let filled =
@@ -153,12 +175,41 @@ fn cuda_sim_memory_is_refused_with_sizes_before_it_is_taken() {
         caches.push(cache);
         filled.err()
     });
-    let sentence = refused.expect("nine sequences do not fit").to_string();
+    let sentence = refused.expect("32 sequences do not fit").to_string();
     assert!(
-        sentence.contains("on the GPU, which has") && sentence.contains("left of 2.00 MiB"),
+        sentence.contains("on the GPU, which has") && sentence.contains("left of 8.00 MiB"),
         "{sentence}"
     );
     assert!(caches.len() > 2, "some fit");
+}
+
+/// What a step takes besides the caches is asked for as well, each part by its name.
+#[test]
+fn cuda_sim_working_memory_is_refused_with_sizes_before_it_is_taken() {
+    let gpu = Arc::new(Simulator::new("kscope", &[Schedule::Forward]));
+    let model = random(64, 4, 2, Some(on_gpu(&gpu)));
+    let spec = Arc::new(CacheSpec::dense(model.config().mask_shape(), SMALL, Dtype::F16).unwrap());
+    let mut cache = SequenceCache::new(spec);
+    let prompt = prompts(&model, &[60]).remove(0);
+    with_quiet_hooks(|hooks| model.decoder.prefill(&prompt, &mut [&mut cache], hooks)).unwrap();
+    let mut buffers = StepBuffers::new(model.config(), 1);
+    let mut refusals = Vec::new();
+    for left in (9..24).map(|bits| 1 << bits) {
+        gpu.limit(gpu.taken() + left);
+        let step = model.decoder.step(&[5], &mut [&mut cache], &mut buffers, &mut |_, _, _| ());
+        match step {
+            Ok(()) => break,
+            Err(refused) => refusals.push(refused.to_string()),
+        }
+    }
+    assert_eq!(cache.tokens(), 61, "with enough memory the step is made");
+    assert!(
+        refusals.iter().all(|refused| refused.contains("on the GPU, which has")),
+        "{refusals:?}"
+    );
+    for part in ["working memory of decode attention", "working memory of steps of 1 sequence"] {
+        assert!(refusals.iter().any(|refused| refused.contains(part)), "{part}: {refusals:?}");
+    }
 }
 
 /// A ragged batch plans anew again and again, and repeats one recording all the same.

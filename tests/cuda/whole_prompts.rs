@@ -130,9 +130,9 @@ fn cuda_sim_an_f32_model_keeps_attention_in_f32() {
 
 /// A GPU with so many bytes.
 fn small_gpu(bytes: u64) -> Placement {
-    let mut gpu = Simulator::new("kscope", &[Schedule::Forward]);
-    gpu.size = Some(bytes);
-    on_gpu(&Arc::new(gpu))
+    let gpu = Arc::new(Simulator::new("kscope", &[Schedule::Forward]));
+    gpu.limit(bytes);
+    on_gpu(&gpu)
 }
 
 #[test]

@@ -256,7 +256,7 @@ fn both_sides_read_a_turn_through_their_own_caches() {
         let mut comparison = compare(&model, &pruned, Mode::Forced, vec![ids.clone()]);
         steps(&mut comparison, 20);
         let history = [&ids[..], &comparison.a.generated[0], &more].concat();
-        let mut stepped = comparison.b.caches[0].clone();
+        let mut stepped = comparison.b.caches[0].copied().unwrap();
         let unread = &history[stepped.tokens()..];
         let expected = step_logits(&model, &mut stepped, unread);
         let both = [history.clone(), history.clone()];

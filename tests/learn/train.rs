@@ -90,7 +90,7 @@ fn planted(placement: Option<Placement>) -> Model {
         TensorDecoder::new(read, placement)
     });
     let decoder = match placed {
-        Some(placed) => Decoder::on_device(config, &weights, placed).unwrap(),
+        Some(placed) => Decoder::on_device(config, placed).unwrap(),
         None => Decoder::new(config, weights).unwrap(),
     };
     Model { name: "planted".to_owned(), decoder, tokenizer: None }

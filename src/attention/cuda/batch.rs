@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::device::Device;
+use super::device::{Device, check_memory};
 use super::launch::KernelShape;
 use super::layout::{DeviceMask, SLAB};
 use super::params::{AppendParams, Numbers, SequenceState, WorkItem};
@@ -80,10 +80,12 @@ struct Room<D: Device> {
 impl<D: Device> Room<D> {
     const EMPTY: Self = Self { memory: None, bytes: 0, address: 0 };
 
-    /// Makes sure that at least `bytes` bytes are allocated; growing loses the contents.
+    /// Makes sure that at least `bytes` bytes are allocated; growing loses the contents. Both
+    /// memories exist for a moment: work that reads the old one may still be queued.
     fn reserve(&mut self, device: &D, bytes: usize) -> Result<()> {
         if bytes > self.bytes || self.memory.is_none() {
             let bytes = bytes.max(2 * self.bytes).max(256);
+            check_memory(device, "the working memory of decode attention", bytes)?;
             let memory = device.allocate(bytes)?;
             *self = Self { address: device.address(&memory), memory: Some(memory), bytes };
         }
@@ -97,13 +99,13 @@ impl<D: Device> Room<D> {
 }
 
 impl<D: Device> Batch<D> {
-    /// Working memory for sequences of this geometry.
-    pub fn new(geometry: KernelShape) -> Self {
+    /// Working memory for sequences of this geometry, whose work is divided by `balance`.
+    pub fn new(geometry: KernelShape, balance: Balance) -> Self {
         Self {
             geometry,
             states: Vec::new(),
             state_memory: Room::EMPTY,
-            balance: Balance::from_environment(),
+            balance,
             planned_for: Vec::new(),
             plan: WorkPlan { items: Vec::new(), ranges: Vec::new(), layers: Vec::new() },
             launches_id: 0,
@@ -169,9 +171,9 @@ impl<D: Device> Batch<D> {
             .iter()
             .map(|of| Share { layout: of.mask.layout(), middle: of.middle, window: of.window })
             .collect();
-        let blocks = self.geometry.blocks(device.multiprocessors());
-        self.plan = plan(&shares, blocks, self.balance);
         self.coded = wanted.iter().any(|of| of.mask.layout().is_coded());
+        let blocks = device.blocks(self.geometry.decode_kernel(self.coded));
+        self.plan = plan(&shares, blocks, self.balance);
         self.planned_for = wanted;
         // Room for half as many again, so that a growing cache needs new buffers rarely.
         let most = self.plan.most_items();
@@ -224,9 +226,10 @@ impl<D: Device> Batch<D> {
         let ranges = self.ranges.address + (layer * (heads + 1) * size_of::<u32>()) as u64;
         // The last bound is the number of items.
         let count = ranges + (heads * size_of::<u32>()) as u64;
-        let blocks = self.geometry.blocks(device.multiprocessors()).min(self.most_items);
+        let kernel = self.geometry.decode_kernel(self.coded);
+        let blocks = device.blocks(kernel).min(self.most_items);
         let places = [q, states, items, count, partials];
-        device.launch(&self.geometry.decode(layer, (blocks, self.coded), places))?;
+        device.launch(&self.geometry.decode(layer, (kernel, blocks), places))?;
         device.launch(&self.geometry.combine(self.states.len(), [partials, ranges], out))
     }
 }

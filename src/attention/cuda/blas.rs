@@ -17,7 +17,7 @@ use crate::{Error, Result};
 
 /// Working memory of the products, which NVIDIA recommends for GPUs of compute capability 9.0. With
 /// memory of its own cuBLAS takes none while a step is recorded.
-const WORKSPACE_BYTES: usize = 32 << 20;
+pub(super) const WORKSPACE_BYTES: usize = 32 << 20;
 
 /// cuBLAS on one stream. Its products go there one after the other, so they share the workspace.
 pub(super) struct Blas {

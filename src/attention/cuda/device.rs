@@ -1,6 +1,6 @@
 //! The operations that a GPU offers: memory, copies and launches, all in one order.
 
-use crate::attention::cuda::launch::Launch;
+use crate::attention::cuda::launch::{Kernel, Launch};
 use crate::attention::cuda::params::Numbers;
 use crate::{Error, Result, numbers};
 
@@ -92,9 +92,10 @@ pub trait Device {
     fn multiply(&self, product: &MatrixProduct) -> Result<()>;
 
     /// Records the operations of `work` instead of doing them, so that [`Self::repeat`] can submit
-    /// them all at once; `None` where this device cannot record. `work` must free everything that
-    /// it allocates, and must have run before, so that nothing is left to load.
-    fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Self::Recording>>;
+    /// them all at once. `work` must free everything that it allocates, and must have run before, so
+    /// that nothing is left to load. After an error nothing was done, and `work` can still be done
+    /// operation by operation.
+    fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Self::Recording>;
 
     /// Does what was recorded: the same launches over the same memory, with its current contents.
     /// `work` is what was recorded, for a device that repeats it by running it again.
@@ -104,6 +105,6 @@ pub trait Device {
         work: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()>;
 
-    /// Number of multiprocessors, over which work is spread.
-    fn multiprocessors(&self) -> usize;
+    /// Blocks of a kernel that run at once, over all multiprocessors.
+    fn blocks(&self, kernel: Kernel) -> usize;
 }

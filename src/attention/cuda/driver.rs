@@ -18,7 +18,7 @@ use cudarc::driver::{
 };
 use cudarc::nvrtc::Ptx;
 
-use super::blas::Blas;
+use super::blas::{Blas, WORKSPACE_BYTES};
 use super::device::{Device, FreeMemory, MatrixProduct};
 use super::launch::{Kernel, Launch};
 use crate::{Error, Result, input_file};
@@ -46,6 +46,8 @@ fn compiled() -> Result<Vec<u8>> {
     }
 }
 
+/// The first major compute capability whose instructions the kernels use.
+const LEAST_CAPABILITY: i32 = 8;
 /// Number of page-locked buffers for small writes, so that few writes wait for the GPU. They are
 /// used in turn.
 const STAGES: usize = 16;
@@ -61,7 +63,7 @@ pub struct Gpu {
     /// Page-locked memory that large reads go through; grows to the largest one.
     landing: Mutex<Option<PinnedHostSlice<u8>>>,
     blas: Blas,
-    functions: HashMap<Kernel, CudaFunction>,
+    functions: HashMap<Kernel, Loaded>,
     multiprocessors: usize,
     stream: Arc<CudaStream>,
 }
@@ -81,6 +83,13 @@ struct Stage {
     copied: CudaEvent,
 }
 
+/// A kernel in the context.
+struct Loaded {
+    function: CudaFunction,
+    /// Blocks of it that one multiprocessor runs at once.
+    resident: usize,
+}
+
 impl Gpu {
     /// The GPU of this number in this machine, with a stream of its own.
     pub fn open(ordinal: usize) -> Result<Self> {
@@ -93,6 +102,7 @@ impl Gpu {
     /// Loads the kernels into the context of `stream`; every operation goes to that stream.
     pub fn new(stream: Arc<CudaStream>) -> Result<Self> {
         let context = Arc::clone(stream.context());
+        check_capability(&context)?;
         // Otherwise every use of memory would wait for and record events that order it against
         // other streams. SAFETY: all work of the context goes to this one stream, candle's too.
         unsafe { context.disable_event_tracking() };
@@ -121,7 +131,12 @@ impl Gpu {
                 // in percent; left alone, the driver may give much of it to the cache.
                 set(CARVEOUT, 100)?;
             }
-            functions.insert(kernel, function);
+            let resident = function
+                .occupancy_max_active_blocks_per_multiprocessor(kernel.threads(), shared, None)
+                .map_err(|cause| {
+                    failed(&format!("asking how much of {name} runs at once"), cause)
+                })?;
+            functions.insert(kernel, Loaded { function, resident: resident.max(1) as usize });
         }
         let multiprocessors = context
             .attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
@@ -135,6 +150,10 @@ impl Gpu {
                 context.new_event(None).map_err(|cause| failed("making an event", cause))?;
             stages.push(Stage { memory, copied });
         }
+        let asking = |cause| failed("asking for free memory", cause);
+        let (free, total) = context.mem_get_info().map_err(asking)?;
+        FreeMemory { free: free as u64, total: total as u64 }
+            .check("cuBLAS's working memory", WORKSPACE_BYTES as u64)?;
         Ok(Self {
             blas: Blas::new(&stream)?,
             stream,
@@ -179,6 +198,22 @@ impl Gpu {
     /// Waits until all earlier operations are done.
     pub fn synchronize(&self) -> Result<()> {
         self.stream.synchronize().map_err(|cause| failed("waiting for the GPU", cause))
+    }
+}
+
+/// Refuses a GPU that the kernels' instructions are not for, before the driver says that it finds no
+/// code.
+fn check_capability(context: &Arc<CudaContext>) -> Result<()> {
+    let (major, minor) = context
+        .compute_capability()
+        .map_err(|cause| failed("asking for the GPU's compute capability", cause))?;
+    match major >= LEAST_CAPABILITY {
+        true => Ok(()),
+        false => Err(Error::input(format!(
+            "--device cuda:{}: the GPU has compute capability {major}.{minor}, and the kernels need \
+             {LEAST_CAPABILITY}.0 or newer (Ampere): --device cpu decodes without one",
+            context.ordinal()
+        ))),
     }
 }
 
@@ -342,7 +377,7 @@ impl Device for Gpu {
         // live memory, as the trait demands.
         let launched = unsafe {
             result::launch_kernel(
-                self.functions[&kernel].cu_function(),
+                self.functions[&kernel].function.cu_function(),
                 (x, y, z),
                 (kernel.threads(), 1, 1),
                 kernel.shared_bytes() as u32,
@@ -358,31 +393,25 @@ impl Device for Gpu {
         self.blas.multiply(product)
     }
 
-    fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Graph>> {
+    fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Graph> {
+        let capturing = |cause| failed("capturing a decode step", cause);
         // Captures this thread only: another one may be loading a model.
         let mode = CaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
-        if self.stream.begin_capture(mode).is_err() {
-            return Ok(None);
-        }
+        self.stream.begin_capture(mode).map_err(capturing)?;
         let done = work();
         // After a failure, too: the stream must not stay in capture.
         let captured = self
             .stream
             .end_capture(InstantiateFlags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH);
-        match done.and(captured.map_err(|cause| failed("capturing a decode step", cause))) {
-            Ok(graph) => Ok(graph.map(Graph)),
-            Err(cause) => {
-                tracing::warn!(%cause, "steps go to the GPU launch by launch");
-                Ok(None)
-            }
-        }
+        let graph = done.and(captured.map_err(capturing))?;
+        graph.map(Graph).ok_or_else(|| Error::run("capturing a decode step: the graph is empty"))
     }
 
     fn repeat(&self, recording: &Graph, _: &mut dyn FnMut() -> Result<()>) -> Result<()> {
         recording.0.launch().map_err(|cause| failed("launching a decode step", cause))
     }
 
-    fn multiprocessors(&self) -> usize {
-        self.multiprocessors
+    fn blocks(&self, kernel: Kernel) -> usize {
+        self.multiprocessors * self.functions[&kernel].resident
     }
 }

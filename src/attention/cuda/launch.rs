@@ -199,8 +199,9 @@ impl Kernel {
         }
     }
 
-    /// Blocks of this kernel that fit one multiprocessor; the compiler limits registers accordingly
-    /// (the second launch bound).
+    /// Blocks of this kernel that the compiler makes fit the registers of one multiprocessor (the
+    /// second launch bound). Where a multiprocessor has less shared memory, fewer fit: see
+    /// [`Device::blocks`](super::Device::blocks).
     pub fn resident_blocks(self) -> usize {
         match self {
             Self::Decode(_) => 3,
@@ -330,17 +331,12 @@ impl KernelShape {
         self.group * (self.head_dim + 2)
     }
 
-    /// Blocks of the decode kernel that run at once on a device of so many multiprocessors.
-    pub fn blocks(&self, multiprocessors: usize) -> usize {
-        multiprocessors * self.decode_kernel(false).resident_blocks()
-    }
-
     /// Launches attention of the items at `items`, whose number is at `count`, with `blocks` blocks
-    /// that take items in turn; `coded` if a middle among them may hold codes.
+    /// of a [`Self::decode_kernel`] that take items in turn.
     pub(super) fn decode(
         &self,
         layer: usize,
-        (blocks, coded): (usize, bool),
+        (kernel, blocks): (Kernel, usize),
         [q, states, items, count, partials]: [u64; 5],
     ) -> Launch {
         let params = DecodeParams {
@@ -354,11 +350,7 @@ impl KernelShape {
             group: self.group as u32,
             scale: AttentionScale::of(self.head_dim).base_two(),
         };
-        Launch {
-            kernel: self.decode_kernel(coded),
-            grid: [blocks as u32, 1, 1],
-            params: Params::Decode(params),
-        }
+        Launch { kernel, grid: [blocks as u32, 1, 1], params: Params::Decode(params) }
     }
 
     /// Launches the merge of the items of every query head.

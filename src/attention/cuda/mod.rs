@@ -23,7 +23,7 @@ pub use batch::Batch;
 pub use cache::DeviceCache;
 pub use device::{Device, FreeMemory, MatrixProduct};
 #[cfg(feature = "cuda-types")]
-pub use driver::{Gpu, unusable};
+pub use driver::{Gpu, Graph, unusable};
 pub use launch::{DecodeKernel, HEAD_DIMS, Kernel, KernelShape, Launch, MOST_GROUP, Params};
 pub use layout::{DeviceMask, Layout, SLAB, check_codes};
 pub use plan::{Balance, Planned, Share, WorkPlan, plan};

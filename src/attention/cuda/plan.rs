@@ -1,9 +1,11 @@
 //! Splits the rows of every head of every sequence into work items of about equal bytes.
 
+use std::ffi::OsString;
+
 use super::launch::TILE;
 use super::layout::Layout;
 use super::params::{MIDDLE, WINDOW, WorkItem};
-use crate::numbers;
+use crate::{Error, Result, numbers};
 
 /// Rows that the four warps of a block process at a time. Items start at a multiple of this, so
 /// that a warp runs out of rows only at the end of a part.
@@ -11,7 +13,7 @@ const TURN: usize = 4 * TILE;
 
 /// How finely the work is divided. What is best depends on the GPU, so that both numbers can be
 /// swept without a new build.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Balance {
     /// Target number of items per block that runs at once. More items let the blocks end closer
     /// together; each costs a partial result.
@@ -28,21 +30,28 @@ impl Default for Balance {
 
 impl Balance {
     /// The default, or what `KSCOPE_CUDA_WAVES` (a count) and `KSCOPE_CUDA_LEAST_BYTES` (a size
-    /// such as 64k) say. What is no such number, or 0, is passed over with a warning.
-    pub fn from_environment() -> Self {
-        let set = |name: &str| {
-            let text = std::env::var(name).ok()?;
-            let number = numbers::parse_tokens(&text).filter(|&number| number > 0);
-            if number.is_none() {
-                tracing::warn!("{name} takes a number from 1 on, not `{text}`");
-            }
-            number
+    /// such as 64k) say.
+    ///
+    /// # Errors
+    /// What is no such number, or 0, by the variable's name: a measurement must not run with another
+    /// setting than it was given.
+    pub fn from_environment() -> Result<Self> {
+        Self::from_variables(&|name| std::env::var_os(name))
+    }
+
+    fn from_variables(variable: &dyn Fn(&str) -> Option<OsString>) -> Result<Self> {
+        let set = |name: &str, usual: usize| {
+            let Some(text) = variable(name) else { return Ok(usual) };
+            let number = text.to_str().and_then(numbers::parse_tokens).filter(|&number| number > 0);
+            number.ok_or_else(|| {
+                Error::input(format!("{name} takes a number from 1 on, not `{}`", text.display()))
+            })
         };
         let usual = Self::default();
-        Self {
-            waves: set("KSCOPE_CUDA_WAVES").unwrap_or(usual.waves),
-            least_bytes: set("KSCOPE_CUDA_LEAST_BYTES").unwrap_or(usual.least_bytes),
-        }
+        Ok(Self {
+            waves: set("KSCOPE_CUDA_WAVES", usual.waves)?,
+            least_bytes: set("KSCOPE_CUDA_LEAST_BYTES", usual.least_bytes)?,
+        })
     }
 }
 
@@ -138,4 +147,27 @@ fn divide(rows: usize, bytes: usize, target: usize) -> impl Iterator<Item = (u32
     let parts = (rows * bytes).div_ceil(target).max(1);
     let size = rows.div_ceil(parts).next_multiple_of(TURN).max(TURN);
     (0..rows).step_by(size).map(move |first| (first as u32, (first + size).min(rows) as u32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_taken_or_refused_by_name() {
+        let with = |name: &'static str, text: &'static str| {
+            Balance::from_variables(&move |asked| (asked == name).then(|| text.into()))
+        };
+        let usual = Balance::default();
+        assert_eq!(Balance::from_variables(&|_| None).unwrap(), usual);
+        let waves = with("KSCOPE_CUDA_WAVES", "2").unwrap();
+        assert_eq!(waves, Balance { waves: 2, ..usual });
+        let bytes = with("KSCOPE_CUDA_LEAST_BYTES", "64k").unwrap();
+        assert_eq!(bytes, Balance { least_bytes: 65_536, ..usual });
+        for wrong in ["", "0", "-1", "two", "64kb"] {
+            let refused = with("KSCOPE_CUDA_WAVES", wrong).unwrap_err().to_string();
+            assert!(refused.contains("KSCOPE_CUDA_WAVES takes a number from 1 on"), "{refused}");
+            assert!(with("KSCOPE_CUDA_LEAST_BYTES", wrong).is_err(), "{wrong}");
+        }
+    }
 }

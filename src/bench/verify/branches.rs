@@ -12,7 +12,7 @@ use crate::attention::cuda::params::{
     AppendParams, BranchParams, GELU_TANH, GateParams, Numbers, Projection, SILU,
 };
 use crate::attention::cuda::{
-    Batch, Device, DeviceMask, DeviceSequence, HEAD_DIMS, KernelShape, Launch, Layout,
+    Balance, Batch, Device, DeviceMask, DeviceSequence, HEAD_DIMS, KernelShape, Launch, Layout,
 };
 use crate::cache::CacheSpec;
 use crate::element::Dtype;
@@ -314,7 +314,7 @@ fn append<D: Device>(
             Ok(sequence)
         })
         .collect::<Result<Vec<_>>>()?;
-    let mut batch = Batch::new(KernelShape::new(shape, heads, to)?);
+    let mut batch = Batch::new(KernelShape::new(shape, heads, to)?, Balance::default());
     batch.begin(device, &mut sequences.iter_mut().collect::<Vec<_>>())?;
 
     // Queries, keys and values side by side, as one product gives them.

@@ -9,7 +9,7 @@ use super::cases::{Bits, Case, LAYERS, Story};
 use super::memory::{difference, numbers, rounded};
 use crate::attention::cuda::params::{AppendParams, Numbers, Projection};
 use crate::attention::cuda::{
-    Batch, Device, DeviceMask, DeviceSequence, FillSource, Layout, StoredRow,
+    Balance, Batch, Device, DeviceMask, DeviceSequence, FillSource, Layout, StoredRow,
 };
 use crate::attention::{channel_activity, oracle};
 use crate::cache::{CacheSpec, SequenceCache, StoredKey};
@@ -34,7 +34,7 @@ pub fn compare_kernels<D: Device>(device: &D, case: &Case) -> Result<CaseOutcome
     check_stored(device, case, &pairs)?;
     let allowed = if case.dtype == Dtype::Bf16 { 1e-2 } else { 2e-3 };
     let mut outcome = CaseOutcome { error: 0.0, allowed, compared: 0 };
-    let mut batch = Batch::new(case.geometry()?);
+    let mut batch = Batch::new(case.geometry()?, Balance::default());
     for _ in 0..case.steps {
         step(device, case, &mut pairs, &mut batch, &mut random, &mut outcome)?;
     }

@@ -9,6 +9,7 @@ use crate::element::Dtype;
 use crate::mask::{ChannelMask, Window};
 use crate::model::Model;
 use crate::model::decoder::{StepBuffers, with_quiet_hooks};
+use crate::model::device::DeviceSteps;
 use crate::{Error, Result};
 
 /// A window small enough for the demo's prompts to have a middle.
@@ -55,6 +56,10 @@ pub fn compare_models(here: &Model, there: &Model) -> Result<CaseOutcome> {
 /// Compares steps that are repeated from a recording with the same steps made launch by launch, on
 /// two loads of one model on a device. Libraries may choose other algorithms or working memory while
 /// a step is recorded.
+///
+/// # Errors
+/// A logit that differs, and steps of `recorded` of which fewer than nine in ten repeated a recording:
+/// then nothing was compared.
 pub fn compare_recording(launched: &Model, recorded: &Model) -> Result<CaseOutcome> {
     let spec = Arc::new(CacheSpec::dense(launched.config().mask_shape(), WINDOW, Dtype::F16)?);
     let expected = {
@@ -63,6 +68,16 @@ pub fn compare_recording(launched: &Model, recorded: &Model) -> Result<CaseOutco
         decode(launched, &spec)?
     };
     let found = decode(recorded, &spec)?;
+    let DeviceSteps { steps, repeated, not_recorded, .. } =
+        recorded.decoder.device_steps().unwrap_or_default();
+    if 10 * repeated < 9 * STEPS as u64 {
+        return Err(Error::run(format!(
+            "{} on {}: {repeated} of {steps} steps repeated a recording{}",
+            recorded.name,
+            recorded.decoder.device_name(),
+            not_recorded.map(|cause| format!(": {cause}")).unwrap_or_default()
+        )));
+    }
     let largest = expected.iter().fold(0.0f32, |most, logit| most.max(logit.abs()));
     let mut error = 0.0f64;
     for (at, (expected, found)) in expected.iter().zip(&found).enumerate() {

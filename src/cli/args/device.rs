@@ -74,18 +74,18 @@ fn on_gpu(ordinal: usize) -> Result<Placement> {
 #[cfg(feature = "cuda")]
 fn on_gpu(ordinal: usize) -> Result<Placement> {
     use crate::attention::cuda::{Gpu, unusable};
-    use crate::model::device::{Attend, DeviceAttention};
+    use crate::model::device::{Attend, DeviceAttention, StepSettings};
     let device = candle_core::Device::new_cuda_with_stream(ordinal)
         .map_err(|cause| unusable(ordinal, cause.to_string().lines().next().unwrap_or_default()))?;
     let stream = device
         .as_cuda_device()
         .map_err(|cause| unusable(ordinal, &cause.to_string()))?
         .cuda_stream();
-    let gpu = Gpu::new(stream)?;
+    let (gpu, settings) = (Gpu::new(stream)?, StepSettings::from_environment()?);
     let name = format!("cuda:{ordinal} ({})", gpu.name()?);
     Ok(Placement {
         device,
         name,
-        attend: Attend::Device(Box::new(DeviceAttention::new(Arc::new(gpu)))),
+        attend: Attend::Device(Box::new(DeviceAttention::new(Arc::new(gpu), settings))),
     })
 }

@@ -6,6 +6,7 @@ use crate::cli::args::{CacheArgs, ModelArgs};
 use crate::cli::output;
 use crate::cli::values;
 use crate::mask::Window;
+use crate::model::device::{DeviceSteps, StepSettings};
 use crate::{Error, Result, numbers};
 
 #[derive(Debug, clap::Args)]
@@ -133,6 +134,23 @@ fn table(report: &decode::DecodeReport) -> String {
             part(row.weight_gbps),
             part(row.read_gbps)
         );
+    }
+    text += &report.gpu_steps.as_ref().map(gpu_steps).unwrap_or_default();
+    text
+}
+
+/// How the steps of a GPU were made, in a line of its own.
+fn gpu_steps(of: &DeviceSteps) -> String {
+    let StepSettings { balance, without } = of.settings;
+    let mut text = format!(
+        "\n{} of {} steps repeated a recording; attention in {} waves of {} or more an item",
+        of.repeated,
+        of.steps,
+        balance.waves,
+        numbers::bytes(balance.least_bytes as u64)
+    );
+    if without.logits || without.attention {
+        text += "; parts left out by KSCOPE_CUDA_WITHOUT: the results are wrong";
     }
     text
 }

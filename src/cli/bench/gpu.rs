@@ -105,7 +105,8 @@ pub(super) fn measure(ordinal: usize, [batches, tokens]: [&[usize]; 2], json: bo
         }
     };
     let gpu = crate::attention::cuda::Gpu::open(ordinal)?;
-    let report = gpu_attention::run(&gpu, &settings, output::note)?;
+    let balance = crate::attention::cuda::Balance::from_environment()?;
+    let report = gpu_attention::run(&gpu, &settings, balance, output::note)?;
     if json {
         return output::json("bench gpu", &report);
     }
@@ -136,6 +137,13 @@ pub(super) fn measure(ordinal: usize, [batches, tokens]: [&[usize]; 2], json: bo
             row.dense_ms / row.pruned_ms,
             row.byte_ratio
         );
+    }
+    if report.rows.iter().any(|row| !row.recorded) {
+        text += "\nlaunch by launch: this GPU records no steps";
+    }
+    for of in &report.not_measured {
+        let tokens = numbers::count(of.tokens);
+        text += &format!("\n{:>6} {tokens:>7} not measured: {}", of.batch, of.why);
     }
     output::line(&text)
 }

@@ -7,9 +7,12 @@ use std::rc::Rc;
 use crate::Result;
 use crate::cli::look;
 use crate::cli::output;
+use crate::cli::warnings;
 use crate::tui::app::ask_terminal;
 use crate::tui::app::ask_terminal::{Answered, LateAnswers, Questions};
 use crate::tui::app::config::Background;
+use crate::tui::app::log;
+use crate::tui::app::log::{LogBuffer, LogGuard};
 use crate::tui::app::runner::Outside;
 use crate::tui::app::settings::{Look, Reload};
 use crate::tui::app::state::State;
@@ -65,6 +68,15 @@ impl ScreenArgs {
             && std::io::stdout().is_terminal()
             && std::io::stdin().is_terminal()
             && output::terminal_draws()
+    }
+
+    /// Starts the log of a screen. Where there is none, warnings go to standard error.
+    pub fn log(&self) -> (LogBuffer, Option<LogGuard>) {
+        if self.is_interactive() {
+            return log::start();
+        }
+        warnings::start();
+        (LogBuffer::default(), None)
     }
 
     /// What the screen looks like, and where every option comes from. Flags override the

@@ -264,7 +264,8 @@ fn ask(
     losses: &mut [Losses],
 ) -> Result<()> {
     let base = prefilled(model, &specs[0], &prompt.prefix)?;
-    let mut caches: Vec<SequenceCache> = prompt.questions.iter().map(|_| base.clone()).collect();
+    let mut caches: Vec<SequenceCache> =
+        prompt.questions.iter().map(|_| base.copied()).collect::<Result<_>>()?;
     let longest = prompt.questions.iter().map(|question| question.tail.len()).max().unwrap_or(0);
     for at in 0..longest {
         let (tokens, mut fed): (Vec<u32>, Vec<&mut SequenceCache>) = prompt

@@ -7,6 +7,7 @@ use candle_core::{D, DType, Device as TensorDevice, Tensor};
 
 use super::address::address;
 use super::failed;
+use super::settings::StepSettings;
 use crate::attention::cuda::params::{AppendParams, Numbers};
 use crate::attention::cuda::{
     Batch, Device, DeviceCache, DeviceSequence, FillSource, FreeMemory, KernelShape, Launch,
@@ -82,8 +83,11 @@ pub trait DeviceAttend: Send {
     /// Memory that is left, where the device knows it.
     fn free_memory(&self) -> Result<Option<FreeMemory>>;
 
+    /// How steps are made.
+    fn settings(&self) -> StepSettings;
+
     /// Records the operations of `work` instead of doing them; see [`Device::record`].
-    fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Recording>>;
+    fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Recording>;
 
     /// Does what was recorded; see [`Device::repeat`].
     fn repeat(&self, recording: &Recording, work: &mut dyn FnMut() -> Result<()>) -> Result<()>;
@@ -99,54 +103,21 @@ pub(super) const BATCHES: usize = 16;
 /// Attention on a device of `attention::cuda`, over tensors in the same device's memory.
 pub struct DeviceAttention<D: Device> {
     device: Arc<D>,
-    without: Without,
+    settings: StepSettings,
     /// Working memory, with the windows of the sequences it was made for; the one in use is last.
     batches: Vec<(Vec<u64>, Batch<D>)>,
 }
 
 impl<D: Device> DeviceAttention<D> {
     /// Attention on `device`.
-    pub fn new(device: Arc<D>) -> Self {
-        Self { device, without: Without::from_environment(), batches: Vec::new() }
+    pub fn new(device: Arc<D>, settings: StepSettings) -> Self {
+        Self { device, settings, batches: Vec::new() }
     }
 
     /// The batch in use.
     fn batch(&self) -> Result<&Batch<D>> {
         let last = self.batches.last().map(|(_, batch)| batch);
         last.ok_or_else(|| Error::run("a layer without a step"))
-    }
-}
-
-/// Parts of a step that are left out, to learn from `bench decode` what each one costs. The results
-/// are wrong then.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Without {
-    /// The logits stay on the device; all of them are read as 0.
-    logits: bool,
-    /// Keys and values are stored, and nothing is attended to.
-    attention: bool,
-}
-
-impl Without {
-    /// What `KSCOPE_CUDA_WITHOUT` lists: logits, attention.
-    fn from_environment() -> Self {
-        let Ok(list) = std::env::var("KSCOPE_CUDA_WITHOUT") else { return Self::default() };
-        let mut without = Self::default();
-        for part in list.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-            match part {
-                "logits" => without.logits = true,
-                "attention" => without.attention = true,
-                _ => tracing::warn!(
-                    "KSCOPE_CUDA_WITHOUT takes logits and attention, separated by commas, not `{part}`"
-                ),
-            }
-        }
-        if without != Self::default() {
-            tracing::warn!(
-                "KSCOPE_CUDA_WITHOUT={list}: steps on the GPU leave that out, and their results are wrong"
-            );
-        }
-        without
     }
 }
 
@@ -208,7 +179,7 @@ where
                 if self.batches.len() >= BATCHES {
                     self.batches.remove(0);
                 }
-                (windows, Batch::new(geometry))
+                (windows, Batch::new(geometry, self.settings.balance))
             }
         };
         self.batches.push(entry);
@@ -222,7 +193,7 @@ where
     }
 
     fn attend(&self, layer: usize, q: u64, out: Numbers) -> Result<()> {
-        match self.without.attention {
+        match self.settings.without.attention {
             true => Ok(()),
             false => self.batch()?.attend(&*self.device, layer, q, out),
         }
@@ -259,7 +230,7 @@ where
                 values.len()
             )));
         }
-        if self.without.logits {
+        if self.settings.without.logits {
             values.fill(0.0);
             return Ok(());
         }
@@ -270,8 +241,12 @@ where
         self.device.free_memory()
     }
 
-    fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Recording>> {
-        Ok(self.device.record(work)?.map(|recording| Box::new(recording) as Recording))
+    fn settings(&self) -> StepSettings {
+        self.settings
+    }
+
+    fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Recording> {
+        Ok(Box::new(self.device.record(work)?))
     }
 
     fn repeat(&self, recording: &Recording, work: &mut dyn FnMut() -> Result<()>) -> Result<()> {
@@ -290,14 +265,25 @@ pub(super) fn dtype(kv: Dtype) -> DType {
     }
 }
 
+/// [`Attend::check_memory`] of a device.
+pub(super) fn check_device_memory(device: &dyn DeviceAttend, what: &str, bytes: u64) -> Result<()> {
+    device.free_memory()?.map_or(Ok(()), |memory| memory.check(what, bytes))
+}
+
 impl Attend {
     /// Refuses what there is no memory for, with both sizes; `what` names it.
     pub(super) fn check_memory(&self, what: &str, bytes: u64) -> Result<()> {
         match self {
             Self::Host(_) => machine::check_memory(what, bytes),
-            Self::Device(device) => {
-                device.free_memory()?.map_or(Ok(()), |memory| memory.check(what, bytes))
-            }
+            Self::Device(device) => check_device_memory(&**device, what, bytes),
+        }
+    }
+
+    /// How a device makes its steps; `None` where attention is computed in this process.
+    pub(super) fn settings(&self) -> Option<StepSettings> {
+        match self {
+            Self::Host(_) => None,
+            Self::Device(device) => Some(device.settings()),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::RwLockReadGuard;
 
-use super::{StepInput, TensorDecoder};
+use super::{DeviceSteps, StepInput, TensorDecoder};
 use crate::Result;
 use crate::cache::SequenceCache;
 use crate::model::backend::{Backend, BackendWeights, Blueprint};
@@ -32,6 +32,10 @@ impl Backend for DeviceBackend {
 
     fn weights(&self) -> BackendWeights<'_> {
         BackendWeights::Device(&self.tensors)
+    }
+
+    fn device_steps(&self) -> Option<DeviceSteps> {
+        self.tensors.device_steps()
     }
 
     fn share(&self) -> Option<RwLockReadGuard<'_, ()>> {

@@ -7,9 +7,9 @@ use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use candle_core::{Device, Tensor};
 
 use super::attend::{Attend, rows};
-use super::parts::{Passage, PromptRows, prompt_bytes, prompt_kernels};
+use super::parts::{Passage, PromptRows, prompt_bytes, prompt_kernels, whole_prompt_bytes};
 use super::prefill::attend_causal;
-use super::step::{KeptSteps, Over, StepInput};
+use super::step::{DeviceSteps, KeptSteps, Over, StepInput};
 use super::weights::TensorWeights;
 use super::{Placement, failed};
 use crate::Result;
@@ -93,6 +93,13 @@ impl TensorDecoder {
         self.attend.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    /// What became of the steps so far; `None` where attention is computed in this process.
+    pub(super) fn device_steps(&self) -> Option<DeviceSteps> {
+        let settings = self.attend().settings()?;
+        let steps = self.steps.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        Some(DeviceSteps { settings, ..steps.counts().clone() })
+    }
+
     /// Until the result is dropped, another thread than the decoding one may compute here, too. No
     /// step is recorded meanwhile: everything submitted to the device during a recording would
     /// become a part of it.
@@ -128,10 +135,11 @@ impl TensorDecoder {
         attend.begin_prompt(caches, (config.heads, config.max_context), n)?;
         let chunk = hooks.chunk.max(CHUNK);
         let kernels = prompt_kernels(&attend, self.weights.narrow(), config, caches);
-        if kernels.is_some() {
-            let what = format!("the prefill of {} tokens", count(n));
-            attend.check_memory(&what, prompt_bytes(config, n, chunk))?;
-        }
+        let bytes = match kernels {
+            Some(_) => prompt_bytes(config, n, chunk),
+            None => whole_prompt_bytes(config, n, chunk),
+        };
+        attend.check_memory(&format!("the prefill of {} tokens", count(n)), bytes)?;
         let mut x = self.embedded(config, tokens).map_err(failed)?;
         let angles = rope.prompt_angles(n);
         let there = |values: &Vec<f32>| {

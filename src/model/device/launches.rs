@@ -47,7 +47,23 @@ pub(super) struct Places {
     kinds: (Vec<usize>, usize),
 }
 
+/// Numbers of each sequence in each place of f32: the residual stream, what a branch takes, the
+/// projections, what is attended, what a branch gives, gates with what they gate, the gated, logits.
+fn widths(config: &Config) -> [usize; 8] {
+    let (q, kv) = (config.q_width(), config.kv_width());
+    let (hidden, inner) = (config.hidden, config.intermediate);
+    [hidden, hidden, q + 2 * kv, q, hidden, 2 * inner, inner, config.vocab]
+}
+
 impl Places {
+    /// Bytes of [`Self::new`].
+    pub(super) fn bytes(config: &Config, input: &StepInput<'_>, kv: Dtype) -> u64 {
+        let batch = input.tokens.len();
+        let places = batch * widths(config).iter().sum::<usize>() + 2 * input.cos.len() + batch;
+        let queries = config.layers * batch * config.q_width() * kv.bytes();
+        (places * size_of::<f32>() + queries) as u64
+    }
+
     pub(super) fn new(
         Over { config, device, .. }: Over<'_>,
         input: &StepInput<'_>,
@@ -56,16 +72,17 @@ impl Places {
         let batch = input.tokens.len();
         let place = |width: usize| zeros(&[batch, width], DType::F32, device);
         let angles = input.cos.len();
+        let [x, entered, qkv, attended, delta, gate_up, gated, logits] = widths(config);
         Ok(Self {
             batch,
-            x: place(config.hidden)?,
-            entered: place(config.hidden)?,
-            qkv: place(config.q_width() + 2 * config.kv_width())?,
-            attended: place(config.q_width())?,
-            delta: place(config.hidden)?,
-            gate_up: place(2 * config.intermediate)?,
-            gated: place(config.intermediate)?,
-            logits: place(config.vocab)?,
+            x: place(x)?,
+            entered: place(entered)?,
+            qkv: place(qkv)?,
+            attended: place(attended)?,
+            delta: place(delta)?,
+            gate_up: place(gate_up)?,
+            gated: place(gated)?,
+            logits: place(logits)?,
             queries: zeros(&[config.layers, batch, config.q_width()], dtype(kv), device)?,
             input: zeros(&[2 * angles + batch], DType::F32, device)?,
             kinds: (input.kinds.to_vec(), angles / (batch * config.head_dim / 2)),

@@ -5,6 +5,7 @@ use candle_core::{D, DType, Device, Tensor};
 
 use super::attend::{Attend, DeviceAttend, dtype, remote, rows};
 use super::failed;
+use super::prefill::score_bytes;
 use super::weights::TensorLayer;
 use crate::attention::cuda::{KernelShape, PromptPart};
 use crate::cache::SequenceCache;
@@ -51,11 +52,26 @@ pub(super) fn prompt_kernels(
 /// Bytes on a device of a prompt that goes through the layers in parts: the residual stream, one
 /// layer's keys and values, and what a part takes inside a layer.
 pub(super) fn prompt_bytes(config: &Config, tokens: usize, chunk: usize) -> u64 {
-    let (q, kv) = (config.q_width(), config.kv_width());
+    let kv = config.kv_width();
     let whole = 4 * config.hidden + 2 * 2 * kv + 4 * config.head_dim;
-    // f32, and 16 bits where a product or the kernel reads it.
-    let part = 6 * (3 * config.hidden + 2 * q + 2 * kv + 4 * config.intermediate);
-    (tokens * whole + chunk.min(tokens) * part) as u64
+    (tokens * whole + chunk.min(tokens) * part_bytes(config)) as u64
+}
+
+/// The same of a prompt that goes through each layer whole, in f32: queries, keys and values twice
+/// while they are put together or turned, what is attended twice, the residual stream before and
+/// after, and three matrices of scores.
+pub(super) fn whole_prompt_bytes(config: &Config, tokens: usize, chunk: usize) -> u64 {
+    let (q, kv) = (config.q_width(), config.kv_width());
+    let whole = 4 * (2 * config.hidden + 3 * q + 4 * kv + config.head_dim);
+    let scores = 3 * score_bytes(config.heads, tokens);
+    (tokens * whole + scores + chunk.min(tokens) * part_bytes(config)) as u64
+}
+
+/// Bytes that a token takes inside the linear layers: f32, and 16 bits where a product or the kernel
+/// reads it.
+fn part_bytes(config: &Config) -> usize {
+    let (q, kv) = (config.q_width(), config.kv_width());
+    6 * (3 * config.hidden + 2 * q + 2 * kv + 4 * config.intermediate)
 }
 
 impl PromptRows {

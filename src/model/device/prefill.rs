@@ -14,6 +14,16 @@ const QUERIES: usize = 256;
 /// Most bytes of a tile's scores.
 const SCORE_BYTES: usize = 128 << 20;
 
+/// Bytes of the largest tile of scores of a prompt.
+pub(super) fn score_bytes(heads: usize, tokens: usize) -> usize {
+    size_of::<f32>() * heads * QUERIES.min(tokens) * key_tile(heads).min(tokens)
+}
+
+/// Keys of a tile.
+fn key_tile(heads: usize) -> usize {
+    (SCORE_BYTES / (size_of::<f32>() * heads * QUERIES)).max(QUERIES)
+}
+
 /// Attention of `q` `[n, heads, head_dim]` over `k` and `v` `[n, kv_heads, head_dim]`, all f32;
 /// token i sees tokens 0..=i. The result is `[n, heads * head_dim]`. In a model whose weights are
 /// 16-bit or quantised (`is_narrow`), a GPU rounds the factors of its products to the precision of
@@ -25,7 +35,7 @@ pub(super) fn attend_causal(
     each_tile: &mut dyn FnMut() -> crate::Result<()>,
 ) -> crate::Result<Tensor> {
     let heads = q.dim(1).map_err(super::failed)?;
-    let keys = (SCORE_BYTES / (size_of::<f32>() * heads * QUERIES)).max(QUERIES);
+    let keys = key_tile(heads);
     let mut cancelled = None;
     let mut goes_on = || {
         cancelled = each_tile().err();

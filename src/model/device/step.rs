@@ -8,14 +8,18 @@ use candle_core::{Device, Tensor};
 use candle_nn::ops::rms_norm;
 
 use super::address::keep_shapes;
-use super::attend::{Attend, BATCHES, DeviceAttend, Recording, attend_here, begin_step, rows};
+use super::attend::{
+    Attend, BATCHES, DeviceAttend, Recording, attend_here, begin_step, check_device_memory, rows,
+};
 use super::failed;
 use super::launches::{Launches, Places};
+use super::settings::StepSettings;
 use super::weights::TensorWeights;
 use crate::attention::Attention;
 use crate::cache::SequenceCache;
 use crate::element::Dtype;
 use crate::model::config::Config;
+use crate::numbers::counted;
 use crate::{Error, Result};
 
 /// State that decode steps keep from one to the next.
@@ -26,6 +30,21 @@ pub(super) struct KeptSteps {
     /// Memory by the number of sequences and the type of their caches. Steps share it: it is large,
     /// and read before the next step begins. What no kept step uses is given back.
     places: BTreeMap<(usize, Dtype), Arc<Places>>,
+    counts: DeviceSteps,
+}
+
+/// What became of the steps on a device.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct DeviceSteps {
+    /// How they are made.
+    #[serde(flatten)]
+    pub settings: StepSettings,
+    /// All of them.
+    pub steps: u64,
+    /// Those that repeated a recording.
+    pub repeated: u64,
+    /// Why the last recording that failed did; its steps are made launch by launch, which is slower.
+    pub not_recorded: Option<String>,
 }
 
 /// The steps of one set of launches. The first one is made launch by launch, which loads everything
@@ -39,7 +58,7 @@ enum State {
     New,
     Warm,
     Recorded(Recording),
-    /// The device cannot record, or this step cannot be recorded.
+    /// Recording failed, or this step cannot be recorded.
     Never,
 }
 
@@ -94,6 +113,9 @@ impl KeptSteps {
             Some(places) => Arc::clone(places),
             None => {
                 self.places.retain(|_, places| Arc::strong_count(places) > 1);
+                let sequences = counted(caches.len(), "sequence", "sequences");
+                let what = format!("the working memory of steps of {sequences}");
+                check_device_memory(&**device, &what, Places::bytes(over.config, &input, kv))?;
                 let places = Arc::new(Places::new(over, &input, kv)?);
                 self.places.insert((caches.len(), kv), Arc::clone(&places));
                 places
@@ -101,9 +123,10 @@ impl KeptSteps {
         };
         let recording =
             if over.weights.can_record(caches.len()) { State::New } else { State::Never };
-        let kept = self.of(launches, Kept { places: Arc::clone(&places), recording });
+        let new = Kept { places: Arc::clone(&places), recording };
+        let kept = kept_of(&mut self.kept, launches, new);
         places.write(&**device, &input)?;
-        over.run(&**device, kept)?;
+        over.run(&**device, kept, &mut self.counts)?;
         device.read_logits(&places.logits, logits)?;
         match device.misfits()? {
             false => Ok(places.queries.clone()),
@@ -111,25 +134,35 @@ impl KeptSteps {
         }
     }
 
-    /// The kept state of the launches with this number, marked as in use.
-    fn of(&mut self, launches: u64, new: Kept) -> &mut Kept {
-        let entry = match self.kept.iter().position(|(of, _)| *of == launches) {
-            Some(at) => self.kept.remove(at),
-            None => {
-                if self.kept.len() >= BATCHES {
-                    self.kept.remove(0);
-                }
-                (launches, new)
-            }
-        };
-        self.kept.push(entry);
-        &mut self.kept.last_mut().expect("just pushed").1
+    /// What became of the steps so far.
+    pub(super) fn counts(&self) -> &DeviceSteps {
+        &self.counts
     }
+}
+
+/// The kept state of the launches with this number, marked as in use.
+fn kept_of(all: &mut Vec<(u64, Kept)>, launches: u64, new: Kept) -> &mut Kept {
+    let entry = match all.iter().position(|(of, _)| *of == launches) {
+        Some(at) => all.remove(at),
+        None => {
+            if all.len() >= BATCHES {
+                all.remove(0);
+            }
+            (launches, new)
+        }
+    };
+    all.push(entry);
+    &mut all.last_mut().expect("just pushed").1
 }
 
 impl Over<'_> {
     /// One step on a device: makes, records or repeats it, depending on what was done before.
-    fn run(self, device: &dyn DeviceAttend, kept: &mut Kept) -> Result<()> {
+    fn run(
+        self,
+        device: &dyn DeviceAttend,
+        kept: &mut Kept,
+        counts: &mut DeviceSteps,
+    ) -> Result<()> {
         let Kept { places, recording } = kept;
         let mut work = || {
             let _kept = keep_shapes(self.device);
@@ -138,10 +171,27 @@ impl Over<'_> {
         if matches!(recording, State::Warm)
             && let Ok(_alone) = self.shared.try_write()
         {
-            *recording = device.record(&mut work)?.map_or(State::Never, State::Recorded);
+            *recording = match device.record(&mut work) {
+                Ok(recorded) => State::Recorded(recorded),
+                Err(cause) => {
+                    let cause = cause.to_string();
+                    // Said once, however many batches there are.
+                    if counts.not_recorded.as_ref() != Some(&cause) {
+                        tracing::warn!(
+                            "decode steps go to the GPU launch by launch, which is slower: {cause}"
+                        );
+                    }
+                    counts.not_recorded = Some(cause);
+                    State::Never
+                }
+            };
         }
+        counts.steps += 1;
         match recording {
-            State::Recorded(recorded) => device.repeat(recorded, &mut work),
+            State::Recorded(recorded) => {
+                counts.repeated += 1;
+                device.repeat(recorded, &mut work)
+            }
             State::Never => work(),
             State::New | State::Warm => {
                 *recording = State::Warm;

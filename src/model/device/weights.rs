@@ -5,6 +5,7 @@ use candle_core::{DType, Device, Module, Tensor};
 
 use super::address::address;
 use super::branch::TensorBranch;
+use super::footprint::{Footprint, block_kinds, dense_dtype, in_blocks};
 use super::{DeviceAttend, failed, product};
 use crate::attention::cuda::MatrixProduct;
 use crate::attention::cuda::params::Numbers;
@@ -208,6 +209,7 @@ pub struct TensorWeights {
     pub(crate) norm: Tensor,
     pub(super) head: TensorLinear,
     narrow: Option<Dtype>,
+    footprint: Footprint,
 }
 
 impl TensorWeights {
@@ -237,6 +239,7 @@ impl TensorWeights {
         keep_blocks: bool,
         device: &Device,
     ) -> Result<Self> {
+        let footprint = Footprint::new(config, host, &*tensors, keep_blocks, device)?;
         let mut reader = Reader { tensors, keep_blocks, device };
         let names = &config.architecture.tensors;
         let mut layers = Vec::with_capacity(host.layers.len());
@@ -255,7 +258,7 @@ impl TensorWeights {
             }
         };
         let (norm, narrow) = (vector(&host.norm, device)?, host.types().narrow());
-        let weights = Self { embedding, layers, norm, head, narrow };
+        let weights = Self { embedding, layers, norm, head, narrow, footprint };
         weights.settle(device).map_err(failed)?;
         Ok(weights)
     }
@@ -271,6 +274,11 @@ impl TensorWeights {
     /// candle's CPU device widens them, which changes nothing here.
     pub(super) fn narrow(&self) -> Option<Dtype> {
         self.narrow
+    }
+
+    /// What the matrices are on the device.
+    pub fn footprint(&self) -> &Footprint {
+        &self.footprint
     }
 
     /// Whether a decode step of so many rows uses the same memory each time.
@@ -305,17 +313,17 @@ impl Reader<'_> {
         specs: &[PartSpec],
         inputs: usize,
     ) -> Result<Option<Vec<Product>>> {
-        if specs.is_empty() {
+        if !self.keep_blocks || block_kinds(&*self.tensors, prefix, specs, inputs)?.is_none() {
             return Ok(None);
         }
         let mut parts = Vec::new();
-        for spec in specs.iter().filter(|_| self.keep_blocks) {
+        for spec in specs {
             let name = format!("{prefix}{}.weight", spec.name);
             let stored = self.tensors.quantised(&name, spec.outputs, inputs, self.device)?;
-            let Some(stored) = stored else { break };
+            let stored = stored.ok_or_else(|| Error::run(format!("`{name}` has no blocks")))?;
             parts.push(Product::Quantised(QMatMul::from_qtensor(stored).map_err(failed)?));
         }
-        Ok((parts.len() == specs.len()).then_some(parts))
+        Ok(Some(parts))
     }
 
     /// A linear layer whose parts are stacked in `host`.
@@ -336,9 +344,7 @@ impl Reader<'_> {
 
     fn layer(&mut self, prefix: &str, host: &Layer, block: &BlockSpec) -> Result<TensorLayer> {
         let mut linear = |spec: &LinearSpec, host: &Linear| {
-            // Blocks of a file are in its own order.
-            let parts = if spec.order.is_some() { &[][..] } else { &spec.parts[..] };
-            self.linear(prefix, parts, &host.weight, host.bias.as_deref())
+            self.linear(prefix, in_blocks(spec), &host.weight, host.bias.as_deref())
         };
         let qkv = linear(&block.qkv, &host.qkv)?;
         let output = linear(&block.output, &host.output)?;
@@ -367,14 +373,14 @@ pub(super) fn vector(values: &[f32], device: &Device) -> Result<Tensor> {
     Tensor::from_slice(values, values.len(), device).map_err(failed)
 }
 
-/// `[outputs, inputs]`.
+/// `[outputs, inputs]`, of [`dense_dtype`].
 fn dense(matrix: &Matrix, device: &Device) -> Result<Tensor> {
     let shape = (matrix.rows(), matrix.cols());
     let tensor = match matrix.elements() {
         _ if device.is_cpu() => Tensor::from_vec(matrix.widened(), shape, device),
-        // Blocks that the device cannot multiply, and an embedding, of which rows are read.
         Elements::Quantised(_) | Elements::Stacked(_) => {
-            return dense(&matrix.clone().into_dtype(Dtype::F16), device);
+            let dtype = dense_dtype(matrix, device);
+            return dense(&matrix.clone().into_dtype(dtype), device);
         }
         Elements::F32(elements) => Tensor::from_slice(elements, shape, device),
         Elements::F16(elements) => Tensor::from_slice(elements, shape, device),

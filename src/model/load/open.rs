@@ -14,7 +14,7 @@ use crate::model::Model;
 use crate::model::arch::BlockSpec;
 use crate::model::config::Config;
 use crate::model::decoder::Decoder;
-use crate::model::device::{Placement, TensorDecoder, TensorWeights};
+use crate::model::device::{Footprint, Placement, TensorDecoder, TensorWeights};
 use crate::model::tokenizer::{GgufTokenizer, Tokenizer};
 use crate::model::weight_types::{WeightType, WeightTypes};
 use crate::model::weights::{Tensors, Weights};
@@ -153,7 +153,14 @@ impl Opened {
             Some(placement) => {
                 let keep_blocks = dtype.is_none();
                 let what = format!("the weights of {}", self.name);
-                placement.check_memory(&what, weights.types().bytes())?;
+                let footprint = Footprint::new(
+                    &self.config,
+                    &weights,
+                    &*self.tensors,
+                    keep_blocks,
+                    &placement.device,
+                )?;
+                placement.check_memory(&what, footprint.types.bytes())?;
                 let read = TensorWeights::read(
                     &self.config,
                     &weights,
@@ -167,7 +174,7 @@ impl Opened {
         self.tensors.intact()?;
         let decoder = match tensors {
             None => Decoder::new(self.config, weights)?,
-            Some(tensors) => Decoder::on_device(self.config, &weights, tensors)?,
+            Some(tensors) => Decoder::on_device(self.config, tensors)?,
         };
         Ok(Model { name: self.name, decoder, tokenizer: self.tokenizer.map(Arc::new) })
     }

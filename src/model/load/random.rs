@@ -1,19 +1,22 @@
 //! Seeded random weights in any shape, for measuring speed and memory where the weights are not
 //! available.
 
+use candle_core::Device;
+use candle_core::quantized::QTensor;
+use candle_core::quantized::ggml_file::qtensor_from_ggml;
 use half::f16;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::Result;
 use crate::element::Dtype;
 use crate::model::config::Config;
 use crate::model::host::matrix::{Elements, Matrix};
 use crate::model::host::quant::{QuantKind, Tiles, packed_bytes};
 use crate::model::weight_types::{WeightType, WeightTypes};
 use crate::model::weights::Tensors;
+use crate::{Error, Result};
 
 /// Weights drawn from a uniform distribution of variance `1 / inputs`, the same for the same seed
 /// and name on every machine.
@@ -87,6 +90,27 @@ impl Tensors for Random {
             elements.fill_with(|| f16::from_f32(rng.random_range(-bound..=bound)));
         });
         Matrix::new(rows, cols, Elements::F16(elements.into()))
+    }
+
+    fn device_kind(&self, _: &str, _: usize, _: usize) -> Result<Option<QuantKind>> {
+        Ok(self.kind.filter(|kind| kind.candle().is_some()))
+    }
+
+    fn quantised(
+        &mut self,
+        name: &str,
+        rows: usize,
+        cols: usize,
+        device: &Device,
+    ) -> Result<Option<QTensor>> {
+        let Some((kind, known)) = self.kind.and_then(|kind| Some((kind, kind.candle()?))) else {
+            return Ok(None);
+        };
+        let stored = self.blocks(kind, name, rows, cols);
+        let broken = |cause: candle_core::Error| {
+            Error::run(format!("random weights `{name}` on the device: {cause}"))
+        };
+        qtensor_from_ggml(known, &stored, vec![rows, cols], device).map(Some).map_err(broken)
     }
 
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {

@@ -41,7 +41,7 @@ impl Solo {
         };
         let cache = &session.sequences()[0].cache;
         // A device has nothing to share between the two.
-        let prompt = cache.remote().is_none().then(|| cache.clone());
+        let prompt = cache.remote().is_none().then(|| cache.copied()).transpose()?;
         let mut solo = Self { session, stream, parts: StepTimes::default(), earlier: 0, prompt };
         let events = first.iter().map(|token| solo.token(token, None)).collect();
         Ok((solo, events))

@@ -7,6 +7,7 @@ use super::ZeroRows;
 use crate::Result;
 use crate::model::config::Config;
 use crate::model::host::matrix::Matrix;
+use crate::model::host::quant::QuantKind;
 use crate::model::weight_types::WeightTypes;
 use crate::model::weights::Tensors;
 
@@ -53,6 +54,13 @@ impl Tensors for Zeroed {
             zeros.each().for_each(|entry| vector[entry] = 0.0);
         }
         Ok(vector)
+    }
+
+    fn device_kind(&self, name: &str, rows: usize, cols: usize) -> Result<Option<QuantKind>> {
+        match self.rows.of(name) {
+            Some(_) => Ok(None),
+            None => self.tensors.device_kind(name, rows, cols),
+        }
     }
 
     fn quantised(

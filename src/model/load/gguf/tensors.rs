@@ -4,11 +4,13 @@ use candle_core::Device;
 use candle_core::quantized::QTensor;
 use candle_core::quantized::ggml_file::qtensor_from_ggml;
 
+use super::element::GgufElement;
 use super::file::Gguf;
 use super::order::rotate_half_rows;
 use super::parts::Part;
 use crate::model::config::Config;
 use crate::model::host::matrix::Matrix;
+use crate::model::host::quant::QuantKind;
 use crate::model::weight_types::WeightTypes;
 use crate::model::weights::Tensors;
 use crate::{Error, Result};
@@ -71,6 +73,13 @@ impl Tensors for Gguf {
             vector = rotate_half_rows(&vector, 1, len, self.head_dim()?);
         }
         Ok(vector)
+    }
+
+    fn device_kind(&self, name: &str, rows: usize, cols: usize) -> Result<Option<QuantKind>> {
+        Ok(match self.span(&self.known(name)?, &[rows, cols])?.element {
+            GgufElement::Quantised(kind) => kind.candle().map(|_| kind),
+            _ => None,
+        })
     }
 
     fn quantised(
