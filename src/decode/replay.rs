@@ -13,6 +13,7 @@ use crate::cache::{CacheSpec, SequenceCache};
 use crate::decode::divergence::StepDivergence;
 use crate::model::Model;
 use crate::model::decoder::StepBuffers;
+use crate::spread::MedianInterval;
 
 /// One dense decode step, for comparison with a replay.
 #[derive(Debug, Clone)]
@@ -81,6 +82,11 @@ impl Stretch {
         let mut dense = dense.copied()?;
         dense.truncate(dense.tokens().saturating_sub(recent.len()), None)?;
         Ok(Self { dense, steps: recent.steps.iter().cloned().collect() })
+    }
+
+    /// The stretch of these steps, which follow on a dense cache.
+    pub fn after(dense: SequenceCache, steps: Vec<DenseStep>) -> Self {
+        Self { dense, steps }
     }
 
     /// The dense side's steps.
@@ -171,5 +177,47 @@ impl Replay {
     /// Bytes that the cache stores now.
     pub fn kv_bytes(&self) -> usize {
         self.cache.bytes().total()
+    }
+}
+
+/// A mask and the dense side over the same stretch, step by step in turn: what the machine does
+/// meanwhile slows both, so that their times can be compared.
+#[derive(Debug)]
+pub struct PairedReplay {
+    /// The mask's.
+    pub own: Replay,
+    /// The dense side's.
+    pub dense: Replay,
+}
+
+impl PairedReplay {
+    /// Both at the beginning of the stretch.
+    pub fn new(model: &Model, stretch: &Arc<Stretch>, spec: &Arc<CacheSpec>) -> Result<Self> {
+        let of = |spec| Replay::new(model, Arc::clone(stretch), spec);
+        Ok(Self { own: of(spec)?, dense: of(stretch.dense_spec())? })
+    }
+
+    /// Repeats the next step on both sides; false once there is none.
+    pub fn step(&mut self, model: &Model) -> Result<bool> {
+        // Neither side always comes second.
+        let is_first = self.own.times.len().is_multiple_of(2);
+        if is_first {
+            self.dense.step(model)?;
+        }
+        let goes_on = self.own.step(model)?;
+        if !is_first {
+            self.dense.step(model)?;
+        }
+        Ok(goes_on)
+    }
+
+    /// The mask's time of a step over that of the dense step beside it: median and 95 % interval;
+    /// `None` for too few steps.
+    pub fn beside(&self) -> Option<MedianInterval> {
+        let both = self.own.times.iter().zip(&self.dense.times);
+        MedianInterval::of(
+            both.filter(|(_, dense)| !dense.is_zero())
+                .map(|(own, dense)| own.as_secs_f64() / dense.as_secs_f64()),
+        )
     }
 }

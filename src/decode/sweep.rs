@@ -1,26 +1,25 @@
 //! Many masks against one dense run. The dense tokens and logits are computed once; each mask is
-//! measured in forced mode on a cache gathered from the dense one.
+//! measured in forced mode on a cache gathered from the dense one, in turn with dense steps over the
+//! same tokens, so that the times of masks can be compared on a machine whose load changes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::cache::{CacheSpec, SequenceCache};
-use crate::decode::divergence::{Divergence, StepDivergence};
+use crate::decode::divergence::Divergence;
+use crate::decode::replay::{DenseStep, PairedReplay, Stretch};
 use crate::decode::sampler::{Sampler, Sampling};
 use crate::model::Model;
 use crate::model::decoder::{PrefillHooks, StepBuffers};
 use crate::numbers::count;
+use crate::spread::MedianInterval;
 use crate::{Error, Result};
 
 /// A dense run whose tokens and logits are the reference for masks.
 pub struct Reference {
     model: Arc<Model>,
-    /// The dense cache after the prompt.
-    prompt_cache: SequenceCache,
-    /// Tokens fed through decode, the first from the prefill.
-    tokens: Vec<u32>,
-    /// Logits after each of them, `[tokens, vocab]`.
-    logits: Vec<f32>,
+    /// The dense cache after the prompt, and the steps after it.
+    stretch: Arc<Stretch>,
     step_times: Vec<Duration>,
     kv_bytes: usize,
 }
@@ -32,6 +31,11 @@ pub struct SweepMeasured {
     pub divergence: Divergence,
     /// Compute time of each step.
     pub step_times: Vec<Duration>,
+    /// Compute time of the dense step beside each.
+    pub dense_step_times: Vec<Duration>,
+    /// Time of a step over that of the dense step beside it: median and 95 % interval; `None` for
+    /// too few steps.
+    pub beside: Option<MedianInterval>,
     /// Bytes stored at the end.
     pub kv_bytes: usize,
 }
@@ -64,22 +68,20 @@ impl Reference {
         let mut history = prompt.to_vec();
         history.push(sampler.sample(&model.decoder.logits(&states.last()?)?, prompt));
         let mut buffers = StepBuffers::new(config, 1);
-        let mut logits = Vec::with_capacity(steps * config.vocab);
+        let mut made = Vec::with_capacity(steps);
         let mut step_times = Vec::with_capacity(steps);
         for _ in 0..steps {
             keep_going()?;
             let began = Instant::now();
-            let token = history[history.len() - 1];
-            model.decoder.step(&[token], &mut [&mut cache], &mut buffers, &mut |_, _, _| ())?;
+            let fed = history[history.len() - 1];
+            model.decoder.step(&[fed], &mut [&mut cache], &mut buffers, &mut |_, _, _| ())?;
             step_times.push(began.elapsed());
-            logits.extend_from_slice(&buffers.logits);
-            history.push(sampler.sample(&buffers.logits, &history));
+            let next = sampler.sample(&buffers.logits, &history);
+            made.push(DenseStep { fed, next, logits: Arc::from(&buffers.logits[..]) });
+            history.push(next);
         }
-        let tokens = history[prompt.len()..prompt.len() + steps].to_vec();
         Ok(Self {
-            prompt_cache,
-            tokens,
-            logits,
+            stretch: Arc::new(Stretch::after(prompt_cache, made)),
             step_times,
             kv_bytes: cache.bytes().total(),
             model,
@@ -96,40 +98,25 @@ impl Reference {
         self.kv_bytes
     }
 
-    /// Measures one mask over the reference's tokens; `keep_going` may cancel between steps.
+    /// Measures one mask over the reference's tokens, in turn with dense steps; `keep_going` may cancel between steps.
     pub fn measure(
         &self,
         pruned: &Arc<CacheSpec>,
         keep_going: &dyn Fn() -> Result<()>,
     ) -> Result<SweepMeasured> {
-        let config = self.model.config();
-        let mut cache = self.prompt_cache.retuned(Arc::clone(pruned))?;
-        let mut buffers = StepBuffers::new(config, 1);
-        let mut steps = Vec::with_capacity(self.tokens.len());
-        let mut step_times = Vec::with_capacity(self.tokens.len());
-        for (i, (&token, dense)) in
-            self.tokens.iter().zip(self.logits.chunks_exact(config.vocab)).enumerate()
-        {
+        let mut pair = PairedReplay::new(&self.model, &self.stretch, pruned)?;
+        loop {
             keep_going()?;
-            let began = Instant::now();
-            self.model.decoder.step(
-                &[token],
-                &mut [&mut cache],
-                &mut buffers,
-                &mut |_, _, _| (),
-            )?;
-            step_times.push(began.elapsed());
-            let next = self
-                .tokens
-                .get(i + 1)
-                .copied()
-                .unwrap_or_else(|| crate::decode::sampler::argmax(dense));
-            steps.push(StepDivergence::of(dense, &buffers.logits, next));
+            if !pair.step(&self.model)? {
+                break;
+            }
         }
         Ok(SweepMeasured {
-            divergence: Divergence::of(&steps),
-            step_times,
-            kv_bytes: cache.bytes().total(),
+            divergence: Divergence::of(&pair.own.steps),
+            beside: pair.beside(),
+            kv_bytes: pair.own.kv_bytes(),
+            step_times: pair.own.times,
+            dense_step_times: pair.dense.times,
         })
     }
 }

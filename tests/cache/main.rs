@@ -102,7 +102,7 @@ proptest! {
 
         let shorter = tokens.first(back).cache(&spec);
         let alone = pruned.can_truncate(back);
-        prop_assert_eq!(pruned.clone().truncate(back, None).is_ok(), alone);
+        prop_assert_eq!(pruned.copied().unwrap().truncate(back, None).is_ok(), alone);
         pruned.truncate(back, Some(&dense)).unwrap();
         assert_same(&pruned, &shorter);
         // Decode continues from there as if nothing had happened.
@@ -155,7 +155,7 @@ fn clones_share_until_one_writes() {
     let tokens = Tokens::random(shape, 1, 400, 6);
     let spec = spec(shape, WINDOW, Dtype::F16, mask_with_counts(shape, &[20], 6));
     let before = tokens.first(300).cache(&spec);
-    let mut after = before.clone();
+    let mut after = before.copied().unwrap();
     tokens.extend(&mut after, 300, 400);
     assert_same(&before, &tokens.first(300).cache(&spec));
     assert_same(&after, &tokens.cache(&spec));

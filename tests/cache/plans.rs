@@ -82,7 +82,7 @@ proptest! {
         prop_assert_eq!(codes(&coded), codes(&direct));
 
         let alone = coded.can_truncate(back);
-        prop_assert_eq!(coded.clone().truncate(back, None).is_ok(), alone);
+        prop_assert_eq!(coded.copied().unwrap().truncate(back, None).is_ok(), alone);
         coded.truncate(back, Some(&dense)).unwrap();
         assert_same(&coded, &tokens.first(back).cache(&spec));
         tokens.extend(&mut coded, back, len);
@@ -284,7 +284,7 @@ fn clones_of_a_coded_cache_share_until_one_writes() {
     let tokens = Tokens::random(shape, 1, 500, 7);
     let spec = planned(WINDOW, Dtype::F16, CachePlan::named("k8v4", shape).unwrap());
     let before = tokens.first(400).cache(&spec);
-    let mut after = before.clone();
+    let mut after = before.copied().unwrap();
     tokens.extend(&mut after, 400, 500);
     assert_same(&before, &tokens.first(400).cache(&spec));
     assert_same(&after, &tokens.cache(&spec));

@@ -58,7 +58,7 @@ proptest! {
         let dense = tokens.cache(&windowed(&CacheSpec::dense(shape, window, dtype).unwrap(), seen));
         // A dense cache keeps what left a window: it goes back anywhere.
         prop_assert!(dense.can_truncate(back));
-        let mut earlier = dense.clone();
+        let mut earlier = dense.copied().unwrap();
         earlier.truncate(back, None).unwrap();
         assert_stored(&earlier, &tokens.first(back));
         // Whatever sight the new specification says, a cache keeps its own.
@@ -67,9 +67,9 @@ proptest! {
         let direct = tokens.cache(&spec);
         assert_same(&pruned, &direct);
         let alone = pruned.can_truncate(back);
-        prop_assert_eq!(pruned.clone().truncate(back, None).is_ok(), alone);
+        prop_assert_eq!(pruned.copied().unwrap().truncate(back, None).is_ok(), alone);
         if alone {
-            let mut cut = pruned.clone();
+            let mut cut = pruned.copied().unwrap();
             cut.truncate(back, None).unwrap();
             assert_same(&cut, &tokens.first(back).cache(&spec));
         }

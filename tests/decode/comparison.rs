@@ -10,6 +10,7 @@ use kscope::decode::sampler::Sampling;
 use kscope::decode::sweep::Reference;
 use kscope::mask::Window;
 use kscope::model::decoder::{StepBuffers, with_quiet_hooks};
+use kscope::spread::MedianInterval;
 
 use kscope_testing::demo;
 use kscope_testing::sides::{WINDOW, compare, prompt, spec, steps};
@@ -154,4 +155,22 @@ fn a_sweep_measures_what_a_comparison_measures() {
     assert!((measured.divergence.kld.mean - mean).abs() < 1e-12);
     assert_eq!(measured.kv_bytes, comparison.b.kv_bytes());
     assert!(reference.kv_bytes() > measured.kv_bytes);
+    // Every step has a dense one beside it, and the ratio is of these.
+    let (own, beside) = (&measured.step_times, &measured.dense_step_times);
+    assert_eq!((own.len(), beside.len()), (10, 10));
+    let shares = own.iter().zip(beside).map(|(own, dense)| own.as_secs_f64() / dense.as_secs_f64());
+    assert_eq!(measured.beside, MedianInterval::of(shares));
+    assert!(measured.beside.is_some());
+    // Dense beside dense loses nothing.
+    let control = reference.measure(&dense, &|| Ok(())).unwrap();
+    assert!(control.divergence.kld.max.abs() < 1e-9, "{}", control.divergence.kld.max);
+    assert_eq!(control.kv_bytes, reference.kv_bytes());
+    // A sweep that is cancelled ends between two steps.
+    let asked = std::cell::Cell::new(0);
+    let cancels = || {
+        asked.set(asked.get() + 1);
+        if asked.get() < 4 { Ok(()) } else { Err(kscope::Error::Cancelled) }
+    };
+    assert!(reference.measure(&pruned, &cancels).is_err());
+    assert_eq!(asked.get(), 4);
 }

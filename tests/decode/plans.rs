@@ -344,6 +344,36 @@ fn a_sweep_over_a_prompt_takes_plans_beside_the_masks_of_an_importance() {
         assert_eq!((&row["sparsity_target"], &row["align"]), (&sparsity.into(), &8.into()));
         assert!(row["kld"]["mean"].as_f64().unwrap() > 0.0, "{row}");
     }
+    // Every row was timed in turn with dense steps of its own.
+    for row in rows {
+        let [median, low, high] =
+            ["median", "low", "high"].map(|key| row["time_of_dense"][key].as_f64().unwrap());
+        assert!(0.0 < low && low <= median && median <= high, "{row}");
+        assert!(row["tpot_ms"].as_f64() > Some(0.0) && row["dense_tpot_ms"].as_f64() > Some(0.0));
+    }
+}
+
+#[test]
+fn a_sweep_over_a_prompt_shows_times_beside_dense_in_its_tables() {
+    let ids = ids();
+    let table = |steps: &str, more: &[&str]| {
+        let arguments = ["sweep", "--plan", "k8v4", "--steps", steps, "--token-ids", &ids];
+        let output = call(&[&arguments[..], more].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let plain = table("8", &[]);
+    assert!(plain.contains("× dense") && plain.contains("KLD max"), "{plain}");
+    let row = plain.lines().find(|line| line.starts_with("k8v4")).expect("a row");
+    assert!(row.contains('±'), "{row}");
+    let markdown = table("8", &["--markdown"]);
+    assert_eq!(markdown.lines().filter(|line| line.starts_with('|')).count(), 3, "{markdown}");
+    assert!(markdown.contains("| × dense |") && markdown.contains("95 % interval"), "{markdown}");
+    // An interval of too few steps would say nothing.
+    let few = table("5", &[]);
+    assert!(few.contains("× dense needs 6 steps or more") && !few.contains('≈'), "{few}");
+    let few: Value = serde_json::from_str(&table("5", &["--json"])).unwrap();
+    assert_eq!(few["rows"][0]["time_of_dense"], Value::Null);
 }
 
 #[test]

@@ -35,6 +35,9 @@ pub struct SweepArgs {
     pub(super) steps: usize,
     #[command(flatten)]
     pub(super) texts: texts::TextArgs,
+    /// Print a Markdown table
+    #[arg(long, conflicts_with = "json")]
+    pub(super) markdown: bool,
     /// Print one JSON object
     #[arg(long)]
     pub(super) json: bool,

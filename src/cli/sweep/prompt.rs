@@ -1,4 +1,5 @@
-//! Masks and plans over one prompt: forced on the tokens of one dense run, one after the other.
+//! Masks and plans over one prompt: forced on the tokens of one dense run, each in turn with dense
+//! steps over the same tokens.
 
 use std::sync::Arc;
 
@@ -8,13 +9,16 @@ use super::command::{SweepArgs, SweepPoint};
 use crate::cache::CacheSpec;
 use crate::cli::output;
 use crate::cli::progress::ProgressLine;
+use crate::cli::table::Style;
 use crate::cli::widths::PlanReport;
 use crate::decode::sweep::Reference;
 use crate::mask::Window;
 use crate::model::Model;
 use crate::model::decoder::PrefillHooks;
-use crate::spread::{Spread, median_ms};
-use crate::{Error, Result, numbers};
+use crate::numbers::{self, nats, percent};
+use crate::spread::{MedianInterval, Spread, median_ms, p99_name};
+use crate::tui::paint::ratio;
+use crate::{Error, Result};
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -48,6 +52,10 @@ struct Row {
     kld: Spread,
     top1_agreement: f64,
     tpot_ms: f64,
+    /// Of the dense steps beside.
+    dense_tpot_ms: f64,
+    /// Time of a step over that of the dense step beside it; null for too few steps.
+    time_of_dense: Option<MedianInterval>,
     kv_bytes: usize,
 }
 
@@ -65,8 +73,10 @@ pub(super) fn run(args: &SweepArgs, model: &Arc<Model>, points: &[SweepPoint]) -
     let [prompt] = prompts.as_slice() else {
         return Err(Error::input(format!("sweep takes one prompt, not {}", prompts.len())));
     };
-    model
-        .check_cache_memory("two caches", 2 * dense.bytes_at(prompt.len() + args.steps).total())?;
+    model.check_cache_memory(
+        "three caches",
+        3 * dense.bytes_at(prompt.len() + args.steps).total(),
+    )?;
     let bar = ProgressLine::new("dense run");
     let reference = bar.prefill(PrefillHooks::CHUNK, |hooks| {
         Reference::run(Arc::clone(model), &dense, prompt, &sampling, args.steps, hooks)
@@ -86,6 +96,8 @@ pub(super) fn run(args: &SweepArgs, model: &Arc<Model>, points: &[SweepPoint]) -
             kld: measured.divergence.kld,
             top1_agreement: measured.divergence.top1_agreement,
             tpot_ms: median_ms(&measured.step_times),
+            dense_tpot_ms: median_ms(&measured.dense_step_times),
+            time_of_dense: measured.beside,
             kv_bytes: measured.kv_bytes,
         });
     }
@@ -99,16 +111,16 @@ pub(super) fn run(args: &SweepArgs, model: &Arc<Model>, points: &[SweepPoint]) -
         dense: Dense { tpot_ms: median_ms(reference.step_times()), kv_bytes: reference.kv_bytes() },
         rows,
     };
-    output::report("sweep prompt", args.json, &report, table)
+    match args.markdown {
+        true => output::line(&table(&report, &Style::MARKDOWN)),
+        false => output::report("sweep prompt", args.json, &report, |report| {
+            table(report, &Style::PLAIN)
+        }),
+    }
 }
 
-fn table(report: &Report) -> String {
-    let mut text = format!(
-        "{} tokens of prompt, {} steps, dense {:.2} ms a token and {}\n{:<24} {:>7} {:>7} {:>10} {:>10} {:>10} {:>9} {:>8} {:>10}",
-        numbers::count(report.prompt_tokens),
-        numbers::count(report.steps),
-        report.dense.tpot_ms,
-        numbers::bytes(report.dense.kv_bytes as u64),
+fn table(report: &Report, style: &Style) -> String {
+    let head = [
         "plan",
         "bytes",
         "pruned",
@@ -117,21 +129,42 @@ fn table(report: &Report) -> String {
         "KLD p99",
         "same top",
         "TPOT ms",
-        "KV"
-    );
-    for row in &report.rows {
-        text.push_str(&format!(
-            "\n{:<24} {:>5.1} % {:>5.1} % {:>10.5} {:>10.5} {:>10.5} {:>7.1} % {:>8.2} {:>10}",
-            row.plan,
-            row.stored.bytes_share * 100.0,
-            row.sparsity * 100.0,
-            row.kld.mean,
-            row.kld.stderr,
-            row.kld.p99,
-            row.top1_agreement * 100.0,
-            row.tpot_ms,
-            numbers::bytes(row.kv_bytes as u64)
-        ));
+        "× dense",
+        "KV",
+    ];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    rows[0][5] = format!("KLD {}", p99_name(report.steps));
+    rows.extend(report.rows.iter().map(cells));
+    let mut lines = vec![format!(
+        "{} of prompt, {}, dense {:.2} ms a token and {}",
+        numbers::counted(report.prompt_tokens, "token", "tokens"),
+        numbers::counted(report.steps, "step", "steps"),
+        report.dense.tpot_ms,
+        numbers::bytes(report.dense.kv_bytes as u64),
+    )];
+    if !style.padded() {
+        lines.push(String::new());
     }
-    text
+    lines.extend(style.lines(&rows));
+    lines.push(String::new());
+    lines.push(match report.rows.iter().any(|row| row.time_of_dense.is_some()) {
+        true => "× dense: time of a step over that of a dense step beside it, median with its 95 % interval; ≈ is not told apart from 1".to_owned(),
+        false => format!("× dense needs {} steps or more", MedianInterval::LEAST),
+    });
+    lines.join("\n")
+}
+
+fn cells(row: &Row) -> Vec<String> {
+    vec![
+        row.plan.clone(),
+        percent(row.stored.bytes_share, 1),
+        percent(row.sparsity, 1),
+        nats(row.kld.mean),
+        nats(row.kld.stderr),
+        nats(row.kld.p99),
+        percent(row.top1_agreement, 1),
+        format!("{:.2}", row.tpot_ms),
+        row.time_of_dense.as_ref().map_or_else(|| "–".to_owned(), ratio),
+        numbers::bytes(row.kv_bytes as u64),
+    ]
 }

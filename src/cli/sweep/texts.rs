@@ -55,9 +55,6 @@ pub(super) struct TextArgs {
     /// With --text: the plan that the others are paired with, window by window [default: the first]
     #[arg(long, value_name = "PLAN", requires = "text")]
     against: Option<String>,
-    /// With --text: print a Markdown table
-    #[arg(long, requires = "text", conflicts_with = "json")]
-    markdown: bool,
 }
 
 impl TextArgs {
@@ -234,7 +231,7 @@ pub(super) fn run(args: &SweepArgs, model: &Arc<Model>, points: &[SweepPoint]) -
     })?;
     bar.finish();
     let report = report(args, (model, &plan), points, &losses, against);
-    match args.texts.markdown {
+    match args.markdown {
         true => output::line(&table(&report, &Style::MARKDOWN)),
         false => {
             output::report("sweep texts", args.json, &report, |report| table(report, &Style::PLAIN))

@@ -339,6 +339,12 @@ pub enum Wish {
     GoOn,
 }
 
+/// What is said of another turn where no run is at hand.
+pub const NO_ANSWER: &str = "there is no answer to go on from";
+
+/// What is said of a token before the last turn.
+pub const EARLIER_TURN: &str = "belongs to an earlier turn, which stands";
+
 /// One step on both sides. After one side has ended the other one continues alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pair {

@@ -10,10 +10,10 @@ use super::event::{Event, Measured, Subject, Timed};
 use super::sides::Both;
 use crate::Result;
 use crate::cache::CacheSpec;
-use crate::decode::divergence::{Divergence, StepDivergence};
-use crate::decode::replay::{ROUNDS, Replay, Stretch};
+use crate::decode::divergence::Divergence;
+use crate::decode::replay::{PairedReplay, ROUNDS, Replay, Stretch};
 use crate::model::Model;
-use crate::spread::{MedianInterval, Spread};
+use crate::spread::Spread;
 
 /// The measurements that are waiting.
 #[derive(Default)]
@@ -30,34 +30,23 @@ pub struct Measurements {
 struct Job {
     kind: Kind,
     stretch: Arc<Stretch>,
-    replay: Replay,
-    /// The dense side over the same steps, in turn with the mask's; none in a timed run, which has
-    /// rounds of its own.
-    dense: Option<Replay>,
 }
 
 impl Job {
-    /// Repeats the next step, and that of the dense side before or after it; false once there is
-    /// none.
+    /// Repeats the next step; false once there is none.
     fn step(&mut self, model: &Model) -> Result<bool> {
-        let Some(dense) = &mut self.dense else { return self.replay.step(model) };
-        // Neither side always comes second.
-        let is_first = self.replay.times.len().is_multiple_of(2);
-        if is_first {
-            dense.step(model)?;
+        match &mut self.kind {
+            Kind::Now(_, pair) | Kind::Trial(_, pair) => pair.step(model),
+            Kind::Timed(_, replay) => replay.step(model),
         }
-        let goes_on = self.replay.step(model)?;
-        if !is_first {
-            dense.step(model)?;
-        }
-        Ok(goes_on)
     }
 }
 
 enum Kind {
-    Now(u64),
-    Trial(u64),
-    Timed(Rounds),
+    Now(u64, PairedReplay),
+    Trial(u64, PairedReplay),
+    /// One side at a time, in rounds of its own.
+    Timed(Rounds, Replay),
 }
 
 /// A timed run, one round after the other.
@@ -71,14 +60,14 @@ impl Measurements {
     /// Requests a measurement of the current mask, instead of the one before.
     pub fn want_now(&mut self, revision: u64) {
         self.now = Some(revision);
-        self.at_work.take_if(|job| matches!(job.kind, Kind::Now(_) | Kind::Timed(_)));
+        self.at_work.take_if(|job| matches!(job.kind, Kind::Now(..) | Kind::Timed(..)));
     }
 
     /// Requests measurements of these masks instead of those that are waiting.
     pub fn want_trials(&mut self, trials: Vec<Trial>) {
         self.trials = trials.into();
         self.sweep = None;
-        self.at_work.take_if(|job| matches!(job.kind, Kind::Trial(_)));
+        self.at_work.take_if(|job| matches!(job.kind, Kind::Trial(..)));
     }
 
     /// Requests a timed run of both sides.
@@ -88,7 +77,7 @@ impl Measurements {
 
     /// Whether decode has to pause meanwhile.
     pub fn is_exclusive(&self) -> bool {
-        matches!(self.at_work, Some(Job { kind: Kind::Timed(_), .. }))
+        matches!(self.at_work, Some(Job { kind: Kind::Timed(..), .. }))
     }
 
     /// Whether there is something to do. During decode nothing starts before the stretch is full.
@@ -107,19 +96,16 @@ impl Measurements {
         if job.step(&model)? {
             return Ok(None);
         }
-        let Some(Job { kind, stretch, replay, dense }) = self.at_work.take() else {
-            return Ok(None);
-        };
-        let replays = (&replay, dense.as_ref());
+        let Some(Job { kind, stretch }) = self.at_work.take() else { return Ok(None) };
         match kind {
-            Kind::Now(revision) => {
+            Kind::Now(revision, pair) => {
                 self.now.take_if(|wanted| *wanted == revision);
-                Ok(Some(measured(Subject::Now(revision), &stretch, replays, 0)))
+                Ok(Some(measured(Subject::Now(revision), &stretch, &pair, 0)))
             }
-            Kind::Trial(id) => {
-                Ok(Some(measured(Subject::Trial(id), &stretch, replays, self.trials.len())))
+            Kind::Trial(id, pair) => {
+                Ok(Some(measured(Subject::Trial(id), &stretch, &pair, self.trials.len())))
             }
-            Kind::Timed(mut rounds) => {
+            Kind::Timed(mut rounds, replay) => {
                 rounds.times[ROUNDS[rounds.done]].extend(&replay.times);
                 rounds.done += 1;
                 if rounds.done < ROUNDS.len() {
@@ -139,17 +125,14 @@ impl Measurements {
     fn next(&mut self, both: &Both) -> Result<Option<Job>> {
         let model = both.comparison.model();
         let stretch = || Ok(Arc::new(Stretch::new(&both.comparison.a.caches[0], &both.recent)?));
-        let job = |kind, stretch: Arc<Stretch>, spec: &Arc<CacheSpec>| {
-            let replay = Replay::new(model, Arc::clone(&stretch), spec)?;
-            let dense = Replay::new(model, Arc::clone(&stretch), stretch.dense_spec())?;
-            Ok(Some(Job { kind, stretch, replay, dense: Some(dense) }))
-        };
         let at_work = both.comparison.b.caches[0].spec();
         if std::mem::take(&mut self.timed) {
             return Ok(Some(timed(both, stretch()?, Rounds::default())?));
         }
         if let Some(revision) = self.now {
-            return job(Kind::Now(revision), stretch()?, at_work);
+            let stretch = stretch()?;
+            let pair = PairedReplay::new(model, &stretch, at_work)?;
+            return Ok(Some(Job { kind: Kind::Now(revision, pair), stretch }));
         }
         let Some(Trial { id, plan, window }) = self.trials.pop_front() else { return Ok(None) };
         let stretch = match &self.sweep {
@@ -157,8 +140,9 @@ impl Measurements {
             None => Arc::clone(self.sweep.insert(stretch()?)),
         };
         let spec = CacheSpec::planned(window, at_work.dtype(), plan)?;
-        let spec = spec.with_sight(Arc::clone(at_work.sight()));
-        job(Kind::Trial(id), stretch, &Arc::new(spec))
+        let spec = Arc::new(spec.with_sight(Arc::clone(at_work.sight())));
+        let pair = PairedReplay::new(model, &stretch, &spec)?;
+        Ok(Some(Job { kind: Kind::Trial(id, pair), stretch }))
     }
 }
 
@@ -172,30 +156,19 @@ fn timed(both: &Both, stretch: Arc<Stretch>, rounds: Rounds) -> Result<Job> {
         _ => Arc::clone(both.comparison.b.caches[0].spec()),
     };
     let replay = Replay::new(both.comparison.model(), Arc::clone(&stretch), &spec)?;
-    Ok(Job { kind: Kind::Timed(rounds), stretch, replay, dense: None })
+    Ok(Job { kind: Kind::Timed(rounds, replay), stretch })
 }
 
-fn measured(
-    subject: Subject,
-    stretch: &Stretch,
-    (replay, dense): (&Replay, Option<&Replay>),
-    left: usize,
-) -> Event {
-    let steps: &[StepDivergence] = &replay.steps;
-    let dense: &[Duration] = dense.map_or(&[], |dense| &dense.times);
-    let shares = replay
-        .times
-        .iter()
-        .zip(dense)
-        .map(|(own, dense)| own.as_secs_f64() / dense.as_secs_f64().max(f64::MIN_POSITIVE));
+fn measured(subject: Subject, stretch: &Stretch, pair: &PairedReplay, left: usize) -> Event {
+    let steps = &pair.own.steps;
     Event::Measured(Box::new(Measured {
         subject,
         divergence: Divergence::of(steps),
         klds: steps.iter().map(|step| step.kld as f32).collect(),
-        a_ms: Spread::of_times(dense),
-        b_ms: Spread::of_times(&replay.times),
-        beside: MedianInterval::of(shares),
-        kv: replay.kv_bytes(),
+        a_ms: Spread::of_times(&pair.dense.times),
+        b_ms: Spread::of_times(&pair.own.times),
+        beside: pair.beside(),
+        kv: pair.own.kv_bytes(),
         dense_kv: stretch.dense_bytes(),
         left,
         over: stretch.checksum(),

@@ -5,7 +5,7 @@ mod solo;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::event::{Event, Likely, Pair, StepMs, Token, Voice};
+use super::event::{EARLIER_TURN, Event, Likely, Pair, StepMs, Token, Voice};
 use super::outbox::milliseconds;
 use crate::cache::{CacheSpec, SequenceCache};
 use crate::decode::attended::{Attended, attended};
@@ -427,10 +427,7 @@ impl Both {
 }
 
 fn earlier_turn(n: usize) -> Error {
-    Error::input(format!(
-        "token {} belongs to an earlier turn, which stands: r begins the conversation again",
-        count(n)
-    ))
+    Error::input(format!("token {} {EARLIER_TURN}", count(n)))
 }
 
 /// Text that this token completes; an end token is no text.

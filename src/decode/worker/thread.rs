@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::command::{Ask, EngineOrder, Queued, Retune, Trial};
-use super::event::{Bandwidth, Event, Retuned, Wish};
+use super::event::{Bandwidth, Event, NO_ANSWER, Retuned, Wish};
 use super::kept::Kept;
 use super::mailbox::Mailbox;
 use super::outbox::{Outbox, milliseconds};
@@ -206,7 +206,7 @@ impl Desk {
     /// Reads another turn; where it cannot be, what there was goes on.
     fn ask(&mut self, ask: &Ask, mailbox: &Mailbox, outbox: &mut Outbox) {
         let Some(run) = &mut self.run else {
-            let error = Error::input("there is no answer to go on from: r begins again");
+            let error = Error::input(NO_ANSWER);
             return outbox.state(refused(Wish::Ask, &error));
         };
         match run.ask(ask, mailbox, outbox) {

@@ -194,9 +194,9 @@ commands! {
     SeekOn = "seek-on",
     /// Some tokens back in a recording.
     SeekBack = "seek-back",
-    /// Play a recording faster.
+    /// Decode, or play a recording, faster.
     Faster = "faster",
-    /// Play a recording slower.
+    /// Decode, or play a recording, slower.
     Slower = "slower",
     /// Start the same prompt again.
     Rerun = "rerun",

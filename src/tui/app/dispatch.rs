@@ -102,7 +102,11 @@ fn shared(state: &mut State, command: Command) -> Vec<Effect> {
         Command::Explain => match (state.screen.parts().explain)(state) {
             Some(text) => state.explained = Some(text),
             None => {
-                state.tell("the help (?) explains the words of this screen below the keys", false)
+                let help = state.key(Command::Help);
+                state.tell(
+                    format!("the help ({help}) explains the words of this screen below the keys"),
+                    false,
+                );
             }
         },
         Command::Undo | Command::Redo | Command::SaveMask => return edit::edit(state, command),

@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::decode::comparison::{Mode, NO_ROOM};
 use crate::decode::session::Finish;
-use crate::decode::worker::event::{Subject, Wish};
+use crate::decode::worker::event::{EARLIER_TURN, NO_ANSWER, Subject, Wish};
 use crate::decode::worker::{Envelope, Event};
 use crate::numbers::count;
 use crate::tui::app::action::{Command, Effect};
@@ -13,7 +13,6 @@ use crate::tui::app::run::{Phase, RunView};
 use crate::tui::app::state::{Dirty, Holds, OtherMask, State};
 use crate::tui::app::table::Metric;
 use crate::tui::app::{steer, story};
-use crate::tui::screen::Screen;
 use crate::tui::screen::bench::state::MaskBench;
 use crate::tui::screen::perf::gauge;
 use crate::tui::screen::tune::outcome;
@@ -98,30 +97,7 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
             }
             _ => return outcome::measured(state, generation, *measured),
         },
-        Event::Refused { wish: Wish::Ask, sentence } => {
-            state.run.reads_turn = false;
-            let way_on = match sentence.contains(NO_ROOM) {
-                true => format!(
-                    ": {} begins again with the first prompt, {} types another",
-                    state.key(Command::Rerun),
-                    state.key_on(Screen::Text, Command::EditPrompt)
-                ),
-                false => String::new(),
-            };
-            state.tell(format!("{sentence}{way_on}"), true);
-        }
-        Event::Refused { wish: Wish::Attend, sentence } => {
-            state.screens.head.refuse(sentence);
-        }
-        Event::Refused { wish: Wish::Bandwidth, sentence } => {
-            gauge::refuse(state, sentence);
-        }
-        Event::Refused { wish, sentence } => {
-            if wish == Wish::Sweep {
-                state.screens.bench.stop();
-            }
-            outcome::refused(state, wish, sentence);
-        }
+        Event::Refused { wish, sentence } => refused(state, wish, sentence),
         Event::Timed(timed) => {
             let share = timed.b_ms.p50 / timed.a_ms.p50;
             state.tell(format!("alone, B takes {share:.2} of A's time a token"), false);
@@ -176,6 +152,34 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
     Vec::new()
 }
 
+/// The engine refused something: where a key goes on all the same, it is named.
+fn refused(state: &mut State, wish: Wish, sentence: String) {
+    let way_on = match &sentence {
+        said if said.contains(NO_ROOM) || said.contains(NO_ANSWER) => {
+            format!(": {}", steer::other_runs(state))
+        }
+        said if said.contains(EARLIER_TURN) => {
+            format!(": {} begins the conversation again", state.key(Command::Rerun))
+        }
+        _ => String::new(),
+    };
+    let sentence = format!("{sentence}{way_on}");
+    match wish {
+        Wish::Ask => {
+            state.run.reads_turn = false;
+            state.tell(sentence, true);
+        }
+        Wish::Attend => state.screens.head.refuse(sentence),
+        Wish::Bandwidth => gauge::refuse(state, sentence),
+        _ => {
+            if wish == Wish::Sweep {
+                state.screens.bench.stop();
+            }
+            outcome::refused(state, wish, sentence);
+        }
+    }
+}
+
 /// The cache's bytes after it was rebuilt or cut: the formula's, until the next token tells them. What
 /// the allocator had is of the cache before.
 fn recount(state: &mut State) {
@@ -207,6 +211,8 @@ fn loaded(state: &mut State, info: crate::decode::worker::event::ModelInfo) -> V
     state.at.channel = state.at.channel.min(shape.head_dim - 1);
     state.screens.tune = Some(Tuning::new(&model));
     state.model = Some(model);
+    // Every engine begins at full speed.
+    state.pace = None;
     state.phase = Phase::Prefill(0.0);
     state.dirty = Dirty::Now;
     if let Some(warning) = warning {

@@ -3,7 +3,7 @@
 use crate::decode::worker::Prompt;
 use crate::decode::worker::event::MaskInfo;
 use crate::mask::Window;
-use crate::tui::app::action::{Effect, PlanUse};
+use crate::tui::app::action::{Command, Effect, PlanUse};
 use crate::tui::app::path_prompt::PathFor;
 use crate::tui::app::place::Place;
 use crate::tui::app::run::{Phase, RunView};
@@ -76,8 +76,9 @@ pub fn opened(state: &mut State, info: MaskInfo, window: Window, to: PlanUse) ->
             edit::adopt(state, info, window)
         }
         PlanUse::Diff => {
+            let mask = state.key_on(Screen::Map, Command::Diff);
             state.tell(
-                format!("the map shows where {} differs: d shows the mask", info.label),
+                format!("the map shows where {} differs: {mask} shows the mask", info.label),
                 false,
             );
             state.other = Some(OtherMask { label: info.label, plan: info.plan });

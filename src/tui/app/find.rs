@@ -1,9 +1,11 @@
 //! Searching heads: `dropped`, `full`, `edited`, `locked`, `kept<32`, `kept>16`, `kept=8`, `l3`,
 //! `h1`. Several words must all match.
 
+use crate::tui::app::action::Command;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::place::Place;
 use crate::tui::app::state::State;
+use crate::tui::screen::Screen;
 use crate::tui::screen::tune::state::Tuning;
 
 /// The conditions that a head must meet.
@@ -84,7 +86,8 @@ impl Query {
 /// Goes to the next (1) or previous (-1) head that matches the last query.
 pub fn next(state: &mut State, direction: isize) {
     let Some(query) = Query::parse(&state.screens.map.find) else {
-        return state.tell("nothing to find yet: / asks what", false);
+        let find = state.key_on(Screen::Map, Command::Find);
+        return state.tell(format!("nothing to find yet: {find} asks what"), false);
     };
     let Some(model) = &state.model else { return };
     let heads = query.heads(model, state.screens.tune.as_ref());

@@ -79,6 +79,10 @@ const WORDS: &[(&str, &str)] = &[
     ("greedy", "temperature 0: the likeliest token is taken every time"),
     ("half", "a rotation pair of which only one channel is kept"),
     (
+        "held to",
+        "most tokens a second that are decoded, so that they can be read; the speed beside it is that of a step",
+    ),
+    (
         "importance",
         "how much a channel matters, by the rule that is named: learned, ThinK, key norm, frequency or random",
     ),
@@ -131,7 +135,10 @@ const WORDS: &[(&str, &str)] = &[
         "× dense, time / dense",
         "time of a step over that of a dense step made right before or after it; ± is the 95 % interval of the median",
     ),
-    ("≈", "not told apart: the difference is within its error"),
+    (
+        "≈",
+        "not told apart: the 95 % interval of the difference of two masks' KLD, step by step, holds 0, or that of a ratio of times holds 1",
+    ),
     ("TPOT", "time per output token"),
     ("TTFT", "time to first token: the prefill of the prompt and one step"),
     (
@@ -197,6 +204,7 @@ mod tests {
             "± stderr",
             "middle logits ±",
             "greedy",
+            "held to",
             "loops",
             "reached",
             "of middle",

@@ -93,7 +93,8 @@ fn status(state: &State, wide: bool) -> Line<'static> {
     let mut spans = Vec::new();
     if let Some((name, share)) = &state.loading {
         let what = if wide { format!("loading {name}") } else { "loading".to_owned() };
-        let text = format!("{what} {:.0} %, esc stops  ", share * 100.0);
+        let stops = state.key(Command::Back);
+        let text = format!("{what} {:.0} %, {stops} stops  ", share * 100.0);
         spans.push(Span::styled(text, theme.style(Role::Warn)));
     }
     if let Some(looping) = state.run.looping().filter(|_| state.loading.is_none()) {
@@ -122,6 +123,10 @@ fn status(state: &State, wide: bool) -> Line<'static> {
         Phase::Finished(Finish::EndToken) if wide && !state.replay => {
             (format!("■ DONE (end of text, {} goes on)", state.key(Command::GoOn)), Role::Dim)
         }
+        Phase::Finished(finish) if wide && !state.replay => {
+            let (words, rerun) = (finish_words(*finish), state.key(Command::Rerun));
+            (format!("■ DONE ({words}, {rerun} runs it again)"), Role::Dim)
+        }
         Phase::Finished(finish) if wide => {
             (format!("■ DONE ({})", finish_words(*finish)), Role::Dim)
         }
@@ -131,6 +136,14 @@ fn status(state: &State, wide: bool) -> Line<'static> {
     spans.push(Span::styled(mark, theme.style(role).add_modifier(Modifier::BOLD)));
     if let Some(speed) = speed {
         spans.push(Span::styled(format!(" {speed}"), theme.style(Role::Text)));
+    }
+    if let Some(pace) = state.pace.filter(|_| state.phase == Phase::Running) {
+        let faster = match state.keys.key_of(KeyContext::Global, Command::Faster) {
+            Some(key) if wide => format!(" ({key} faster)"),
+            _ => String::new(),
+        };
+        let text = format!(", held to {pace}/s{faster}");
+        spans.push(Span::styled(text, theme.style(Role::Warn)));
     }
     spans.push(Span::raw(" "));
     Line::from(spans)

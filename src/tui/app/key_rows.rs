@@ -63,8 +63,8 @@ pub const GLOBAL_FIRST: &[KeyBinding] = &[
     (C::StepBack, "<", "", "one token back, in a recording or beside a dense side"),
     (C::SeekBack, "(", "", "ten tokens back in a recording; :seek goes to any"),
     (C::SeekOn, ")", "", "ten tokens on in a recording"),
-    (C::Slower, ",", "", "play a recording slower"),
-    (C::Faster, ".", "", "play a recording faster; :speed takes any"),
+    (C::Slower, ",", "", "decode, or play a recording, slower"),
+    (C::Faster, ".", "", "decode, or play a recording, faster; :speed takes any for a recording"),
     (
         C::GoOn,
         "E",
@@ -94,7 +94,12 @@ pub const GLOBAL_FIRST: &[KeyBinding] = &[
     (C::SplitReset, "alt-0", "", "the parts of the screen as they were at first"),
     (C::Colormap, "C", "", "next colour map: viridis, cividis, grey"),
     (C::Explain, "i I", "", "say in words what the cursor is on, with its numbers"),
-    (C::Suffered, "W", "", "list the tokens by KLD, dense against pruned; Enter shows one on A/B"),
+    (
+        C::Suffered,
+        "W",
+        "",
+        "list the tokens by KLD, dense against pruned; one that is chosen is shown on A/B",
+    ),
     (C::Copy, "y", "", "copy what the cursor is on: a value, a token, the text"),
     (C::Export, "e", "export", "export: choose csv, json, md, tex, svg or png"),
 ];
@@ -102,7 +107,7 @@ pub const GLOBAL_FIRST: &[KeyBinding] = &[
 /// Global keys that come after them.
 pub const GLOBAL_LAST: &[KeyBinding] = &[
     (C::Palette, ": ctrl-p", "command", "type a command: l14 h3, theme cividis, export svg, ..."),
-    (C::Help, "? f1", "help", "all keys; type to search, Enter runs"),
+    (C::Help, "? f1", "help", "all keys; type to search, and run one"),
     (C::Story, "f2", "", "tell the story of the demo again"),
     (C::Settings, "f3", "", "every option with its value and where that comes from"),
     (C::Log, "f12", "", "show or hide the log"),

@@ -6,6 +6,8 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use crate::printable::wrapped;
+use crate::tui::app::action::Command;
+use crate::tui::app::keys::KeyContext;
 use crate::tui::app::palette::{Does, Entry, entries, why_empty};
 use crate::tui::app::state::{Overlay, State};
 use crate::tui::app::{suffered, text_lines};
@@ -20,7 +22,10 @@ const BELOW: u16 = 3;
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let Some(overlay) = &state.overlay else { return };
     let (title, hint, list) = match overlay {
-        Overlay::Help(list) => ("help", "type to search · ⏎ runs".to_owned(), list),
+        Overlay::Help(list) => {
+            let runs = state.key_in(KeyContext::List, Command::Open);
+            ("help", format!("type to search · {runs} runs"), list)
+        }
         Overlay::Palette(list) => {
             let hint = "l14 h3 · theme cividis · export svg map.svg · context 32768";
             ("command", hint.to_owned(), list)
@@ -33,8 +38,10 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
         }
         Overlay::Suffered(list) => ("tokens that suffered", suffered::about(state), list),
         Overlay::Path(prompt) => {
-            let hint = "tab completes · ⏎ takes a file, opens a folder";
-            (prompt.purpose.title(), hint.to_owned(), &prompt.list)
+            let [completes, takes] = [Command::Complete, Command::Open]
+                .map(|command| state.key_in(KeyContext::List, command));
+            let hint = format!("{completes} completes · {takes} takes a file, opens a folder");
+            (prompt.purpose.title(), hint, &prompt.list)
         }
         Overlay::Question(_) => return,
     };

@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
+use crate::tui::app::action::Command;
 use crate::tui::app::areas::Areas;
 use crate::tui::app::link;
 use crate::tui::app::run::Phase;
@@ -30,7 +31,8 @@ fn reason(state: &State) -> Vec<Line<'static>> {
     let most = usize::from(MOST_ROWS.min(state.size.1 / 3)).max(1);
     if lines.len() > most {
         lines.truncate(most - 1);
-        lines.push(Line::styled("… in whole in the log (f12)", state.theme.style(Role::Dim)));
+        let more = format!("… in whole in the log ({})", state.key(Command::Log));
+        lines.push(Line::styled(more, state.theme.style(Role::Dim)));
     }
     lines
 }

@@ -60,7 +60,8 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
         height,
     };
     clear(buffer, frame, theme.bar());
-    lists::border(state, frame, "?", "esc leaves it", buffer);
+    let leaves = format!("{} leaves it", state.key_in(KeyContext::Confirm, Command::Back));
+    lists::border(state, frame, "?", &leaves, buffer);
     for (line, y) in lines.iter().zip(1..) {
         put(buffer, frame, 2, y, line.clone());
     }

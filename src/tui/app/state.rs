@@ -189,6 +189,8 @@ pub struct State {
     pub run: RunView,
     /// What the next run will be started with.
     pub plan: NextRun,
+    /// Tokens a second that decode is held to; `None` decodes as fast as it can.
+    pub pace: Option<u32>,
     /// Context of the memory forecast, in tokens.
     pub target_context: usize,
     /// How fast the machine reads memory.
@@ -318,6 +320,7 @@ impl State {
             recent: RecentFiles::default(),
             run: RunView::new(0),
             plan,
+            pace: None,
             target_context: 0,
             bandwidth: Gauge::Unknown,
             bandwidth_again: MeasuredAgain::default(),
@@ -425,13 +428,17 @@ impl State {
 
     /// The key of a command that works everywhere; the command's name where it has none.
     pub fn key(&self, command: Command) -> String {
-        self.keys.key_of(KeyContext::Global, command).unwrap_or_else(|| command.name().to_owned())
+        self.key_in(KeyContext::Global, command)
+    }
+
+    /// The key of a command in a context; the command's name where it has none.
+    pub fn key_in(&self, context: KeyContext, command: Command) -> String {
+        self.keys.key_of(context, command).unwrap_or_else(|| command.name().to_owned())
     }
 
     /// The key of a command on a screen; the command's name where it has none.
     pub fn key_on(&self, screen: Screen, command: Command) -> String {
-        let own = self.keys.key_of(KeyContext::Screen(screen), command);
-        own.unwrap_or_else(|| command.name().to_owned())
+        self.key_in(KeyContext::Screen(screen), command)
     }
 
     /// Uses the colours of a theme, and the colour map that it comes with.

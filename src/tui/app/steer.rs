@@ -26,6 +26,14 @@ pub fn pause(state: &mut State) -> Vec<Effect> {
                         "the model ended the text: {past} goes on past it, {rerun} runs it again"
                     )
                 }
+                (Phase::Finished(Finish::Context), _) => full_context(state),
+                (Phase::Finished(Finish::MaxNew), rerun) => {
+                    let text = state.key(Command::Show(Screen::Text));
+                    let ask = state.key_on(Screen::Text, Command::Ask);
+                    format!(
+                        "the run is over: {rerun} runs it again, {ask} on Text ({text}) asks on"
+                    )
+                }
                 (_, rerun) => format!("the run is over: {rerun} runs it again"),
             };
             state.tell_while(Holds::Over, sentence);
@@ -38,6 +46,21 @@ pub fn pause(state: &mut State) -> Vec<Effect> {
         return vec![Effect::Replay(if resume { ReplayOrder::Resume } else { ReplayOrder::Pause })];
     }
     vec![Effect::Engine(if resume { Order::Resume } else { Order::Pause })]
+}
+
+/// That nothing more fits, and the keys that go on all the same.
+pub fn full_context(state: &State) -> String {
+    format!("the context is full: {}", other_runs(state))
+}
+
+/// The keys of other runs, where the one at hand can take nothing more.
+pub fn other_runs(state: &State) -> String {
+    format!(
+        "{} begins again with the first prompt, {} on Text ({}) types another",
+        state.key(Command::Rerun),
+        state.key_on(Screen::Text, Command::EditPrompt),
+        state.key(Command::Show(Screen::Text))
+    )
 }
 
 /// One step forward.
@@ -199,8 +222,49 @@ pub fn parse(word: &str, value: &str) -> Option<(ReplayOrder, String)> {
     Some((ReplayOrder::Seek(token), about))
 }
 
-/// Plays at the next speed that keys go through.
+/// Tokens a second that keys hold decode to; after the last one it is as fast as it can be.
+const PACES: [u32; 7] = [1, 2, 4, 8, 16, 32, 64];
+
+/// Holds decode to so many tokens a second, or lets it be as fast as it can.
+pub fn hold(state: &mut State, pace: Option<u32>) -> Effect {
+    state.pace = pace;
+    Effect::Engine(Order::Pace(pace))
+}
+
+/// Says how fast decode is and which keys change that.
+pub fn tell_pace(state: &mut State) {
+    let (faster, slower) = (state.key(Command::Faster), state.key(Command::Slower));
+    let sentence = match state.pace {
+        Some(1) => format!("decode is held to a token a second: `{faster}` is faster"),
+        Some(pace) => format!(
+            "decode is held to {pace} tokens a second: `{faster}` is faster, `{slower}` slower"
+        ),
+        None => format!("decode is as fast as it can be: `{slower}` is slower"),
+    };
+    state.tell(sentence, false);
+}
+
+/// Decodes, or plays a recording, at the next speed that keys go through.
 pub fn speed(state: &mut State, faster: bool) -> Vec<Effect> {
+    match state.replay {
+        true => playback_speed(state, faster),
+        false => decode_speed(state, faster),
+    }
+}
+
+fn decode_speed(state: &mut State, faster: bool) -> Vec<Effect> {
+    let next = match (state.pace, faster) {
+        (None, true) => None,
+        (None, false) => PACES.last().copied(),
+        (Some(now), true) => PACES.into_iter().find(|&pace| pace > now),
+        (Some(now), false) => PACES.into_iter().rev().find(|&pace| pace < now).or(Some(now)),
+    };
+    let effect = hold(state, next);
+    tell_pace(state);
+    vec![effect]
+}
+
+fn playback_speed(state: &mut State, faster: bool) -> Vec<Effect> {
     let now = state.playback.map_or(100, |playback| playback.speed);
     let next = match faster {
         true => SPEEDS.into_iter().find(|&speed| speed > now),

@@ -13,6 +13,7 @@ use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::pairs::{ComparedSide, voice};
 use crate::tui::app::state::State;
+use crate::tui::app::steer;
 use crate::tui::app::text_lines::wrap;
 use crate::tui::color::Role;
 use crate::tui::paint::{clear, put};
@@ -106,7 +107,8 @@ pub fn begin(state: &mut State) -> Vec<Effect> {
     };
     state.story = Some(DemoStory { quiz, chapter: Chapter::Answer });
     state.screen = Chapter::Answer.screen();
-    let mut effects = vec![pace(Some(READING)), Effect::Engine(Order::Feed(Mode::Free))];
+    let mut effects =
+        vec![steer::hold(state, Some(READING)), Effect::Engine(Order::Feed(Mode::Free))];
     effects.extend(state.rerun());
     effects
 }
@@ -134,19 +136,19 @@ pub fn go_on(state: &mut State) -> Vec<Effect> {
     }
 }
 
-/// Ends the story wherever it is.
+/// Ends the story wherever it is. Decode stays at reading speed until the user changes that: at full
+/// speed the demo's context would be full a second later, and no question could follow.
 pub fn end(state: &mut State) -> Vec<Effect> {
     let Some(story) = state.story.take() else { return Vec::new() };
     let mut effects = match story.chapter {
         Chapter::TooSharp => mask_as_it_was(state),
         _ => Vec::new(),
     };
-    effects.extend([pace(None), Effect::Engine(Order::Feed(Mode::Forced))]);
+    effects.push(Effect::Engine(Order::Feed(Mode::Forced)));
+    if state.pace.is_some() {
+        steer::tell_pace(state);
+    }
     effects
-}
-
-fn pace(tokens: Option<u32>) -> Effect {
-    Effect::Engine(Order::Pace(tokens))
 }
 
 fn mask_as_it_was(state: &mut State) -> Vec<Effect> {
@@ -196,7 +198,7 @@ fn stores(state: &State) -> String {
 /// The two sentences of a chapter.
 fn sentences(state: &State, story: &DemoStory) -> [String; 2] {
     let Quiz { question, value } = &story.quiz;
-    let global = |command| key(state, KeyContext::Global, command);
+    let global = |command| state.key(command);
     match story.chapter {
         Chapter::Answer => {
             let read = state.run.started.as_ref().map(|started| count(started.prompt_tokens));
@@ -229,10 +231,6 @@ fn sentences(state: &State, story: &DemoStory) -> [String; 2] {
     }
 }
 
-fn key(state: &State, context: KeyContext, command: Command) -> String {
-    state.keys.key_of(context, command).unwrap_or_else(|| command.name().to_owned())
-}
-
 /// Columns before the sentences.
 const INDENT: usize = 5;
 
@@ -253,7 +251,7 @@ fn lines(state: &State, story: &DemoStory) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     let home = story.chapter.screen();
     if home != state.screen {
-        let key = key(state, KeyContext::Global, Command::Show(home));
+        let key = state.key(Command::Show(home));
         let text = format!("the story goes on in {} ({key})", home.parts().title);
         lines.push(Line::from(vec![before, Span::styled(text, theme.style(Role::Text))]));
         return lines;
@@ -283,7 +281,7 @@ fn lines(state: &State, story: &DemoStory) -> Vec<Line<'static>> {
     // In the last chapter both mean the same.
     for (command, label) in &all[usize::from(number == Chapter::ALL.len())..] {
         let gap = if keys.is_empty() { "" } else { "  " };
-        let name = format!("{gap}{}", key(state, KeyContext::Story, *command));
+        let name = format!("{gap}{}", state.key_in(KeyContext::Story, *command));
         keys.push(Span::styled(name, theme.style(Role::Accent)));
         keys.push(Span::styled(format!(" {label}"), theme.style(Role::Dim)));
     }

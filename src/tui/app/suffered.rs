@@ -4,6 +4,8 @@
 use ratatui::text::Span;
 
 use crate::numbers::{count, nats};
+use crate::tui::app::action::Command;
+use crate::tui::app::keys::KeyContext;
 use crate::tui::app::pairs::{ComparedSide, voice};
 use crate::tui::app::palette::{Does, Entry};
 use crate::tui::app::run::RunView;
@@ -54,7 +56,8 @@ pub fn about(state: &State) -> String {
         0 => String::new(),
         since => format!(" since token {}", count(since)),
     };
-    format!("KLD in nats · {of}{} measured tokens{since} · ⏎ shows one in A/B", count(all))
+    let shows = state.key_in(KeyContext::List, Command::Open);
+    format!("KLD in nats · {of}{} measured tokens{since} · {shows} shows one in A/B", count(all))
 }
 
 /// Why the list is empty.

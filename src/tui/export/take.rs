@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::tui::app::action::{Effect, Taken};
+use crate::tui::app::action::{Command, Effect, Taken};
 use crate::tui::app::state::State;
 use crate::tui::export;
 use crate::tui::export::ExportFormat;
@@ -10,7 +10,9 @@ use crate::tui::export::ExportFormat;
 /// Copies what the cursor is on.
 pub fn copy(state: &mut State) -> Vec<Effect> {
     let Some(text) = (state.screen.parts().copy)(state) else {
-        state.tell("nothing to copy under a cursor here: e exports the figures", false);
+        let key = state.key(Command::Export);
+        state
+            .tell(format!("nothing to copy under a cursor here: {key} exports the figures"), false);
         return Vec::new();
     };
     let mut first: String = text.chars().flat_map(char::escape_debug).take(60).collect();

@@ -1,8 +1,11 @@
 //! The user's keys and commands.
 
+use std::collections::BTreeMap;
+
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseEvent, MouseEventKind};
 
 use crate::tui::app::action::{Action, Command, Effect};
+use crate::tui::app::keys::KeyTable;
 use crate::tui::app::state::State;
 use crate::tui::app::update::update;
 
@@ -21,6 +24,16 @@ pub fn letters(state: &mut State, text: &str) {
 /// Runs a command.
 pub fn act(state: &mut State, command: Command) -> Vec<Effect> {
     update(state, Action::Do(command))
+}
+
+/// Binds commands to other keys: the context, the command's name, and its key.
+pub fn rebind(state: &mut State, changes: &[(&str, &str, &str)]) {
+    let mut sections: BTreeMap<String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
+    for (context, command, key) in changes {
+        let section = sections.entry((*context).to_owned()).or_default();
+        section.insert((*command).to_owned(), vec![(*key).to_owned()]);
+    }
+    state.keys = KeyTable::new(&sections).expect("free keys");
 }
 
 /// The runner answers where typed paths are looked for: they are there, or what is wrong with them. Whether

@@ -7,7 +7,7 @@ mod learning;
 mod session;
 
 pub use frames::{draw, frames, text};
-pub use input::{act, key, letters, looked_for, mouse};
+pub use input::{act, key, letters, looked_for, mouse, rebind};
 pub use learning::{factors, learned, learning, tell_learning};
 pub use session::{
     LARGE, SMALL, answer, blank, head_detail, info, lost, measured, noise, pair, planned, send,

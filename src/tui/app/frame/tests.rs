@@ -22,6 +22,7 @@ use crate::tui::testing::{
 };
 
 mod cut;
+mod signs;
 
 #[test]
 fn the_help_and_the_palette() {

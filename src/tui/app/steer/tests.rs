@@ -6,7 +6,7 @@ use crate::tui::app::areas;
 use crate::tui::app::state::Overlay;
 use crate::tui::app::update::update;
 use crate::tui::color::ColorDepth;
-use crate::tui::testing::{SMALL, act, draw, key, letters, send, session, text, token};
+use crate::tui::testing::{SMALL, act, draw, key, letters, rebind, send, session, text, token};
 use ratatui::crossterm::event::{KeyCode, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
 fn ready() -> State {
@@ -224,4 +224,70 @@ fn a_question_that_has_no_room_is_refused_with_the_way_on() {
     send(&mut state, Event::Refused { wish, sentence: sentence.clone() });
     let told = state.toast.as_ref().map(|toast| toast.sentence.clone()).expect("told");
     assert!(told.starts_with(&sentence) && told.contains("r begins again"), "{told}");
+}
+
+/// What can still be done at the end of a run is said with its keys, whatever they are.
+#[test]
+fn at_its_end_a_run_names_the_keys_that_go_on() {
+    use crate::tui::screen::Screen;
+    let mut state = ready();
+    state.size = (160, 40);
+    rebind(&mut state, &[("global", "rerun", "f7"), ("text", "edit-prompt", "f8")]);
+    let told = |state: &mut State| state.toast.take().map(|toast| toast.sentence);
+    let header = |state: &State| text(&draw(state)).lines().next().map(str::to_owned).unwrap();
+    send(&mut state, Event::Finished(Finish::Context));
+    assert!(header(&state).contains("context full, F7 runs it again"), "{}", header(&state));
+    // A question is refused before it is typed.
+    state.screen = Screen::Ab;
+    key(&mut state, KeyCode::Enter);
+    assert_eq!((state.screen, state.screens.text.asking), (Screen::Ab, None));
+    let full = "the context is full: F7 begins again with the first prompt, F8 on Text";
+    let sentence = told(&mut state);
+    assert!(sentence.as_ref().is_some_and(|told| told.starts_with(full)), "{sentence:?}");
+    act(&mut state, Command::Pause);
+    let sentence = told(&mut state);
+    assert!(sentence.as_ref().is_some_and(|told| told.starts_with(full)), "{sentence:?}");
+    // At the limit of a run a question goes on.
+    send(&mut state, Event::Finished(Finish::MaxNew));
+    act(&mut state, Command::Pause);
+    let sentence = told(&mut state);
+    let past = "F7 runs it again, ⏎ on Text";
+    assert!(sentence.as_ref().is_some_and(|told| told.contains(past)), "{sentence:?}");
+    key(&mut state, KeyCode::Enter);
+    assert_eq!(state.screens.text.asking, Some(Screen::Ab));
+    key(&mut state, KeyCode::Esc);
+    send(&mut state, Event::Failed { sentence: "no".to_owned(), code: 1 });
+    key(&mut state, KeyCode::Enter);
+    let sentence = told(&mut state);
+    assert!(sentence.as_ref().is_some_and(|told| told.contains("failed: F7")), "{sentence:?}");
+}
+
+/// What the engine refuses it says without keys, which it does not know.
+#[test]
+fn the_engine_s_refusals_get_the_keys_that_are_set() {
+    use crate::decode::worker::event::{EARLIER_TURN, NO_ANSWER, Wish};
+    let mut state = ready();
+    rebind(&mut state, &[("global", "rerun", "f7")]);
+    let earlier = format!("token 12 {EARLIER_TURN}");
+    for (wish, sentence, way_on) in [
+        (Wish::Ask, NO_ANSWER.to_owned(), "F7 begins again"),
+        (Wish::Rewind, earlier.clone(), "F7 begins the conversation again"),
+        (Wish::Explain, earlier, "F7 begins the conversation again"),
+    ] {
+        send(&mut state, Event::Refused { wish, sentence: sentence.clone() });
+        let told = state.toast.take().map(|toast| toast.sentence).expect("told");
+        assert!(told.starts_with(&sentence) && told.contains(way_on), "{told}");
+    }
+}
+
+#[test]
+fn what_was_said_of_a_loop_goes_with_the_loop() {
+    let mut state = ready();
+    state.rerun();
+    state.toast = None;
+    say_tokens(&mut state, (0..60).map(|n| 5 + n % 9));
+    let said = state.toast.as_ref().map(|toast| toast.sentence.as_str());
+    assert!(said.is_some_and(|said| said.contains("the same 9 tokens")), "{said:?}");
+    say_tokens(&mut state, (0..9).map(|n| 1000 + n));
+    assert_eq!(state.toast, None);
 }

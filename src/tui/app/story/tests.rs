@@ -97,10 +97,7 @@ fn a_key_goes_on_to_the_end_and_the_mask_is_as_before() {
     assert_eq!(state.screen, Screen::Tune);
     let effects = key(&mut state, KeyCode::Enter);
     assert!(state.story.is_none());
-    assert!(
-        matches!(orders(&effects)[..], [Order::Pace(None), Order::Feed(Mode::Forced)]),
-        "{effects:?}"
-    );
+    assert!(matches!(orders(&effects)[..], [Order::Feed(Mode::Forced)]), "{effects:?}");
     // The key has its own meaning again.
     assert!(footer(&state).contains('⏎'), "{}", footer(&state));
     key(&mut state, KeyCode::Enter);
@@ -199,7 +196,7 @@ fn another_prompt_ends_the_story() {
     state.plan.prompt = Prompt::Text { text: "Something else".to_owned(), raw: false };
     let effects = state.rerun();
     assert!(state.story.is_none());
-    assert!(orders(&effects).contains(&&Order::Pace(None)), "{effects:?}");
+    assert!(orders(&effects).contains(&&Order::Feed(Mode::Forced)), "{effects:?}");
     let effects = act(&mut state, Command::Story);
     assert!(effects.is_empty() && state.toast.is_some(), "it is not told of another prompt");
 }
@@ -236,4 +233,40 @@ fn the_mask_that_the_story_sets_is_nothing_unsaved_of_the_user_s() {
     end(&mut state);
     edit::set(&mut state, Set::Keep(300));
     assert!(text(&draw(&state)).contains("* unsaved"), "{}", text(&draw(&state)));
+}
+
+/// At full speed the demo's context was full a second after Esc, and a question was refused.
+#[test]
+fn after_the_story_decode_keeps_reading_speed_until_a_key_changes_it() {
+    let mut state = session(SMALL, ColorDepth::True);
+    state.size = (160, 40);
+    asks(&mut state);
+    act(&mut state, Command::Story);
+    state.phase = crate::tui::app::run::Phase::Running;
+    let effects = key(&mut state, KeyCode::Esc);
+    assert!(state.story.is_none());
+    let changes = orders(&effects).iter().any(|order| matches!(order, Order::Pace(_)));
+    assert!(!changes, "{effects:?}");
+    let told = |state: &State| state.toast.as_ref().map(|toast| toast.sentence.clone());
+    let sentence = told(&state).expect("the pace is told with its keys");
+    assert!(sentence.contains("8 tokens a second: `.` is faster"), "{sentence}");
+    let header = |state: &State| text(&draw(state)).lines().next().map(str::to_owned).unwrap();
+    assert!(header(&state).contains("held to 8/s (. faster)"), "{}", header(&state));
+    // Slower, and faster up to full speed, each shown.
+    let mut paced = Vec::new();
+    for letter in [',', '.', '.', '.', '.', '.', '.'] {
+        let effects = key(&mut state, KeyCode::Char(letter));
+        let [Order::Pace(pace)] = orders(&effects)[..] else { panic!("{effects:?}") };
+        assert_eq!(*pace, state.pace);
+        let shown = header(&state).contains("held to");
+        assert_eq!(shown, pace.is_some(), "{pace:?}: {}", header(&state));
+        paced.push(*pace);
+    }
+    assert_eq!(paced, [Some(4), Some(8), Some(16), Some(32), Some(64), None, None]);
+    assert!(told(&state).is_some_and(|told| told.contains("as fast as it can be")));
+    // Another model's engine begins at full speed, and the header says nothing else.
+    key(&mut state, KeyCode::Char(','));
+    assert_eq!(state.pace, Some(64));
+    send(&mut state, Event::Loaded(Box::new(info(SMALL))));
+    assert_eq!(state.pace, None);
 }

@@ -1,6 +1,8 @@
 //! What each action changes, and a long walk of random ones.
 
 mod lists;
+mod named_keys;
+mod tasks;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};

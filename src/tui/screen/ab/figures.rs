@@ -37,10 +37,14 @@ pub fn line(state: &State, width: u16) -> Line<'static> {
         let why = match (pairs.since, state.is_over()) {
             (0, false) => {
                 "the first token comes from the exact prefill; divergence comes with the next"
+                    .to_owned()
             }
-            (0, true) => "no step is compared: the run is over",
-            (_, false) => "just retuned: divergence comes with the next token",
-            (_, true) => "no step under this mask: the run is over; < goes back, Tune measures it",
+            (0, true) => "no step is compared: the run is over".to_owned(),
+            (_, false) => "just retuned: divergence comes with the next token".to_owned(),
+            (_, true) => format!(
+                "no step under this mask: the run is over; {} goes back, Tune measures it",
+                state.key(Command::StepBack)
+            ),
         };
         return Line::styled(why, theme.style(Role::Dim));
     }

@@ -225,8 +225,8 @@ fn line(state: &State, token: &LostToken, wide: bool) -> Line<'static> {
     let place = if token.middle { Role::Text } else { Role::Dim };
     let mut spans = Vec::new();
     if wide {
-        let logit = token.pruned_logit.map_or("–".to_owned(), |logit| format!("{logit:.2}"));
-        let logits = format!("{:>6.2}→{logit:<6}", token.exact_logit);
+        let logit = token.pruned_logit.map_or("–".to_owned(), |logit| plain(logit, 2));
+        let logits = format!("{:>6}→{logit:<6}", plain(token.exact_logit, 2));
         spans.push(Span::styled(format!("{text:<13}"), theme.style(Role::Text)));
         spans.push(Span::styled(format!("{:>7} ", count(token.position)), theme.style(place)));
         spans.push(Span::styled(format!("{weights:<15}"), theme.style(Role::Text)));

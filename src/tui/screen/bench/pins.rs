@@ -25,13 +25,14 @@ pub fn set(bench: &mut MaskBench, tuning: &Tuning) -> usize {
 }
 
 /// Pins a mask of every rule, of the bytes that what is set takes at a context, and what is set
-/// itself. The bench keeps which rules gave no row, and why.
-pub fn rules(bench: &mut MaskBench, tuning: &Tuning, tokens: usize) -> usize {
+/// itself. The bench keeps which rules gave no row, and why; `sense` is Tune's key that measures the
+/// sensitivity.
+pub fn rules(bench: &mut MaskBench, tuning: &Tuning, tokens: usize, sense: &str) -> usize {
     let mut added = set(bench, tuning);
     let aim = Aim { bytes: tuning.proposed_tally(tokens).bytes.total(), tokens };
     bench.left_out.clear();
     for rule in Rule::ALL {
-        let made = of_rule(tuning, rule, aim)
+        let made = of_rule(tuning, rule, aim, sense)
             .map(|(draft, plan)| bench.add_at(aim, rule.name, draft, plan));
         let why = match made {
             Ok(Added::New) => {
@@ -50,15 +51,19 @@ pub fn rules(bench: &mut MaskBench, tuning: &Tuning, tokens: usize) -> usize {
 
 /// The largest mask of a rule that takes no more than these bytes: with the settings of Tune if that
 /// comes near enough, or else with the exact budget, in finer steps. The reason, where there is none.
-fn of_rule(tuning: &Tuning, rule: Rule, aim: Aim) -> Result<(Draft, CachePlan), String> {
+fn of_rule(
+    tuning: &Tuning,
+    rule: Rule,
+    aim: Aim,
+    sense: &str,
+) -> Result<(Draft, CachePlan), String> {
     let sources = tuning.sources();
     if !sources.has(rule) {
         return Err(match rule.needs {
-            Needs::File => "no mask file with importance",
-            Needs::Gradient => "no sensitivity: S in Tune measures it",
-            Needs::Text | Needs::Nothing => "no figures of this prompt",
-        }
-        .to_owned());
+            Needs::File => "no mask file with importance".to_owned(),
+            Needs::Gradient => format!("no sensitivity: {sense} in Tune measures it"),
+            Needs::Text | Needs::Nothing => "no figures of this prompt".to_owned(),
+        });
     }
     let mut set = tuning.draft().clone();
     set.set(Set::Rule(rule));

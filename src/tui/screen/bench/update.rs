@@ -7,12 +7,12 @@ use crate::tui::app::keys::KeyContext;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::Holds;
 use crate::tui::app::state::State;
-use crate::tui::screen::Typed;
 use crate::tui::screen::bench::notes::LEAST_STEPS;
 use crate::tui::screen::bench::state::{BenchColumn, MOST};
 use crate::tui::screen::bench::{pins, view};
 use crate::tui::screen::tune::edit::change;
 use crate::tui::screen::tune::state::Against;
+use crate::tui::screen::{Screen, Typed};
 
 /// Most characters of the filter.
 const LONGEST: usize = 40;
@@ -113,6 +113,8 @@ fn select(state: &mut State, of: impl Fn(usize, usize) -> usize) -> Vec<Effect> 
 
 fn pin(state: &mut State, command: Command) -> Vec<Effect> {
     let context = state.target_context;
+    let [sense, sweep] =
+        [Command::Sense, Command::Sweep].map(|command| state.key_on(Screen::Tune, command));
     let (Some(model), Some(tuning)) = (&state.model, &state.screens.tune) else {
         return Vec::new();
     };
@@ -120,14 +122,14 @@ fn pin(state: &mut State, command: Command) -> Vec<Effect> {
     let before = bench.pins().len();
     let added = match command {
         Command::Pin => pins::set(bench, tuning),
-        Command::PinRules => pins::rules(bench, tuning, context),
+        Command::PinRules => pins::rules(bench, tuning, context, &sense),
         Command::PinNamed => pins::named(bench, tuning, model),
         _ => pins::swept(bench, tuning),
     };
     let sentence = match (added, command) {
         (0, _) if before >= MOST => format!("the bench is full: {MOST} rows"),
         (0, Command::PinSweep) if tuning.sweep.progress().0 == 0 => {
-            "no sweep yet: s in Tune makes one".to_owned()
+            format!("no sweep yet: {sweep} in Tune makes one")
         }
         (0, _) => "pinned already".to_owned(),
         (1, _) => "1 row pinned".to_owned(),
@@ -156,7 +158,11 @@ fn measure(state: &mut State) -> Vec<Effect> {
         return vec![Effect::Engine(Order::Sweep(Vec::new()))];
     }
     if bench.pins().is_empty() {
-        state.tell("nothing is pinned: p pins what is set, a a mask of every rule", false);
+        let [pin, rules] =
+            [Command::Pin, Command::PinRules].map(|command| state.key_on(Screen::Bench, command));
+        let sentence =
+            format!("nothing is pinned: {pin} pins what is set, {rules} a mask of every rule");
+        state.tell(sentence, false);
         return Vec::new();
     }
     let mut effects = Vec::new();

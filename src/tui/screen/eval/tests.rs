@@ -23,6 +23,7 @@ use crate::tui::export::{ExportFormat, make};
 use crate::tui::screen::Screen;
 use crate::tui::screen::eval::layout;
 use crate::tui::screen::eval::state::{EvalField, EvalPart};
+use crate::tui::screen::eval::view::meanings_of;
 use crate::tui::testing::{
     LARGE, SMALL, act, draw, frames, key, letters, looked_for, noise, session, text,
 };
@@ -363,4 +364,19 @@ fn what_a_run_does_is_said_before_there_is_one() {
         assert!(frame.contains(words), "{words}: {frame}");
     }
     assert!(!frame.contains("at work ──"), "{frame}");
+}
+
+/// Words of recall once stood below an evaluation of texts.
+#[test]
+fn only_words_of_tables_that_are_there_are_explained() {
+    let mut state = on_screen();
+    assert!(meanings_of(&state).is_empty(), "there is no table yet");
+    evaluating(&mut state);
+    let explains =
+        |state: &State, word: &str| meanings_of(state).iter().any(|(one, _)| *one == word);
+    assert!(explains(&state, "depth") && explains(&state, "control"));
+    let mut of_texts = results();
+    of_texts.records.retain(|record| record.suite == "text");
+    tell(&mut state, EvalTold::Figures(Arc::new(Figures::of(&of_texts))));
+    assert!(!explains(&state, "depth") && explains(&state, "control"));
 }

@@ -17,7 +17,7 @@ use crate::tui::app::state::{Dirty, State};
 use crate::tui::screen::eval::layout;
 use crate::tui::screen::eval::results;
 use crate::tui::screen::eval::state::{EvalField, EvalPart};
-use crate::tui::screen::tune::edit::adopt;
+use crate::tui::screen::tune::edit::{adopt, keep_or_reset};
 use crate::tui::screen::tune::state::Tuning;
 use crate::tui::screen::{Press, Screen, Typed, Wheel};
 
@@ -224,8 +224,11 @@ fn open(state: &mut State) -> Vec<Effect> {
     let mut effects = Vec::new();
     if let Some((name, plan)) = own {
         if state.screens.tune.as_ref().is_some_and(Tuning::is_unsaved) {
+            let keep = keep_or_reset(state);
             state.tell(
-                format!("{name} lost this sample, and the mask at work is not saved: save it (w) or go back (R on Tune), then open"),
+                format!(
+                    "{name} lost this sample, and the mask at work is not saved: {keep}, then open"
+                ),
                 false,
             );
             return Vec::new();

@@ -167,7 +167,7 @@ pub(super) const RECALL_WORDS: [(&str, &str); 4] = [
 ];
 
 /// The words of the tables on the right, once there are tables: those of the suites that ran.
-fn meanings_of(state: &State) -> Vec<(&'static str, &'static str)> {
+pub(super) fn meanings_of(state: &State) -> Vec<(&'static str, &'static str)> {
     let Some(figures) = &state.screens.eval.figures else { return Vec::new() };
     let recall = if figures.depths.is_empty() { &[][..] } else { &RECALL_WORDS };
     let control = ("control", "dense beside itself: what differs there is no loss");

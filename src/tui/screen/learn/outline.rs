@@ -16,7 +16,8 @@ use crate::tui::widget::pane::Pane;
 pub(super) fn render(state: &State, pane: &mut Pane<'_>) {
     let Some(model) = &state.model else { return };
     let form = &state.screens.learn.form;
-    let steps = steps(form, &form.settings(model.info.window));
+    let applies = state.key_on(Screen::Learn, Command::ApplyLearned);
+    let steps = steps(form, &form.settings(model.info.window), &applies);
     let starts = format!("{} starts", state.key_on(Screen::Learn, Command::Learn));
     let note = if state.screens.learn.runs() { String::new() } else { starts };
     let steps: Vec<(&str, &str)> =
@@ -37,8 +38,8 @@ const VERDICTS: [(&str, &str); 3] = [
     ("not enough evidence", "too few answers to tell; it says how many would do"),
 ];
 
-/// The parts of a run, each with what it does.
-fn steps(form: &Form, settings: &Settings) -> Vec<(&'static str, String)> {
+/// The parts of a run, each with what it does; `applies` is the key that uses the mask.
+fn steps(form: &Form, settings: &Settings, applies: &str) -> Vec<(&'static str, String)> {
     let (shortest, longest) = form.lengths();
     let check = match form.check {
         0 => "none, so there is no verdict".to_owned(),
@@ -81,6 +82,6 @@ fn steps(form: &Form, settings: &Settings) -> Vec<(&'static str, String)> {
             ),
         ),
         ("5 check", check),
-        ("6 file", format!("writes {}; a applies it here", form.out)),
+        ("6 file", format!("writes {}; {applies} applies it here", form.out)),
     ]
 }

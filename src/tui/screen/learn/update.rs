@@ -18,7 +18,7 @@ use crate::tui::app::path_prompt::PathFor;
 use crate::tui::app::state::{Dirty, State};
 use crate::tui::screen::learn::layout;
 use crate::tui::screen::learn::state::{Field, Learning, LearningPart};
-use crate::tui::screen::tune::edit::adopt;
+use crate::tui::screen::tune::edit::{adopt, keep_or_reset};
 use crate::tui::screen::tune::state::Tuning;
 use crate::tui::screen::{Press, Typed, Wheel};
 
@@ -155,10 +155,8 @@ fn apply(state: &mut State) -> Vec<Effect> {
         return Vec::new();
     };
     if state.screens.tune.as_ref().is_some_and(Tuning::is_unsaved) {
-        state.tell(
-            "the mask at work is not saved: save it (w) or go back (R on Tune), then apply",
-            false,
-        );
+        let keep = keep_or_reset(state);
+        state.tell(format!("the mask at work is not saved: {keep}, then apply"), false);
         return Vec::new();
     }
     let mask = MaskInfo::of_file(done.file.clone(), &done.out);

@@ -1,11 +1,13 @@
 //! The keys of the text screen, and its prompt editor.
 
+use crate::decode::session::Finish;
 use crate::decode::worker::{Ask, EngineOrder, Prompt};
 use crate::numbers::count as count_words;
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
+use crate::tui::app::steer;
 use crate::tui::screen::text::settings::{SETTINGS, change};
 use crate::tui::screen::{Screen, Typed, Wheel};
 
@@ -126,10 +128,13 @@ pub fn wheel(_: &State, wheel: Wheel) -> Option<Command> {
 /// Opens the editor of another turn, unless there is nothing to go on from.
 pub fn ask_on(state: &mut State) {
     let sentence = match state.phase {
-        _ if state.replay => "a recording takes no turn",
-        _ if state.run.started.is_none() => "there is no answer to go on from yet",
-        Phase::Failed(_) => "the run failed: r begins again",
-        _ if state.run.reads_turn => "the last turn is still being read: esc stops that",
+        _ if state.replay => "a recording takes no turn".to_owned(),
+        _ if state.run.started.is_none() => "there is no answer to go on from yet".to_owned(),
+        Phase::Failed(_) => format!("the run failed: {}", steer::other_runs(state)),
+        _ if state.run.reads_turn => {
+            format!("the last turn is still being read: {} stops that", state.key(Command::Back))
+        }
+        Phase::Finished(Finish::Context) => steer::full_context(state),
         _ => {
             let from = state.screen;
             state.screen = Screen::Text;

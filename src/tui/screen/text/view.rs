@@ -75,7 +75,8 @@ fn prompt(state: &State, area: Rect, buffer: &mut Buffer) {
             true => (KeyContext::Question, "another turn", &state.screens.text.question),
             false => (KeyContext::Prompt, "prompt", &state.screens.text.editor),
         };
-        let key = state.keys.key_of(context, Command::Submit).unwrap_or_default();
+        let key = state.key_in(context, Command::Submit);
+        let leaves = state.key_in(context, Command::Back);
         let most = update::room(state);
         let counted = state.screens.text.tokens_of(&state.screens.text.typed());
         let tokens = match counted.filter(|_| !asking) {
@@ -85,7 +86,7 @@ fn prompt(state: &State, area: Rect, buffer: &mut Buffer) {
             Some(Ok(tokens)) => format!("{} of {} tokens · ", count(*tokens), count(most)),
             Some(Err(_)) | None => String::new(),
         };
-        pane.title(title, &format!("{tokens}{key} sends, esc leaves"));
+        pane.title(title, &format!("{tokens}{key} sends, {leaves} leaves"));
         let mut editor = editor.clone();
         editor.set_style(state.theme.style(Role::Text));
         editor.set_cursor_line_style(Style::new());

@@ -45,6 +45,9 @@ impl EditedPart {
     }
 }
 
+/// Why V of a head is not set to nothing.
+pub const NO_V: &str = "a head without V is dropped";
+
 /// The width next to another: one step of 0, 2, 4, 8 and 16 bits.
 fn next(width: Width, wider: bool) -> Width {
     let at = width.index();
@@ -92,7 +95,7 @@ pub fn give(
                 return format!("{}: the head is dropped; give it K channels first", part.at(at));
             }
             (false, Width::Zero) => {
-                return format!("{}: a head without V is dropped; T drops it", part.at(at));
+                return format!("{}: {NO_V}", part.at(at));
             }
             _ => {}
         }

@@ -14,9 +14,10 @@ use crate::tui::app::action::{Command, Effect, Saving};
 use crate::tui::app::model::ModelView;
 use crate::tui::app::path_prompt::PathFor;
 use crate::tui::app::state::State;
+use crate::tui::screen::Screen;
 use crate::tui::screen::tune::by_hand;
 use crate::tui::screen::tune::by_hand::EditedPart;
-use crate::tui::screen::tune::state::{Base, Draft, Set, Tuning, lock};
+use crate::tui::screen::tune::state::{Base, Draft, NO_SENSITIVITY, Set, Tuning, lock};
 
 /// Sets a draft, and sends its mask unless changes are held back.
 pub fn change(state: &mut State, draft: Draft) -> Vec<Effect> {
@@ -25,10 +26,31 @@ pub fn change(state: &mut State, draft: Draft) -> Vec<Effect> {
         Ok(true) => follow(state),
         Ok(false) => Vec::new(),
         Err(error) => {
-            state.tell(error.to_string(), true);
+            let sentence = with_way_on(state, error.to_string());
+            state.tell(sentence, true);
             Vec::new()
         }
     }
+}
+
+/// What was refused, and the key that goes on all the same where there is one.
+fn with_way_on(state: &State, refused: String) -> String {
+    match &refused {
+        said if said.contains(NO_SENSITIVITY) => {
+            let sense = state.key_on(Screen::Tune, Command::Sense);
+            format!("{refused}; {sense} in Tune measures one")
+        }
+        said if said.ends_with(by_hand::NO_V) => {
+            format!("{refused}; {} drops it", state.key_on(state.screen, Command::FlipHead))
+        }
+        _ => refused,
+    }
+}
+
+/// What can be done with a mask that is not saved, before another takes its place.
+pub fn keep_or_reset(state: &State) -> String {
+    let (save, back) = (state.key(Command::SaveMask), state.key_on(Screen::Tune, Command::Reset));
+    format!("save it ({save}) or go back ({back} on Tune)")
 }
 
 /// Sends the set mask, unless changes are held back or it is already in use.
@@ -68,7 +90,8 @@ pub fn edit(state: &mut State, command: Command) -> Vec<Effect> {
         }
         Command::Reset => {
             let draft = tuning.draft_of_saved();
-            state.tell("back to what is saved; u takes it back", false);
+            let undo = state.key(Command::Undo);
+            state.tell(format!("back to what is saved; {undo} takes it back"), false);
             return change(state, draft);
         }
         _ => {}
@@ -78,7 +101,8 @@ pub fn edit(state: &mut State, command: Command) -> Vec<Effect> {
     let sentence = match command {
         Command::LockHead | Command::LockLayer => {
             let verbatim = Base::Verbatim(tuning.saved().mask.clone());
-            let around = tuning.around(&verbatim, model, at.layer, state.target_context);
+            let around =
+                tuning.around(&verbatim, model, &state.keys, at.layer, state.target_context);
             let whole = command == Command::LockLayer;
             let heads = if whole { 0..shape.kv_heads } else { at.head..at.head + 1 };
             let locked = !heads.clone().all(|head| draft.is_locked(shape, at.layer, head));
@@ -92,6 +116,7 @@ pub fn edit(state: &mut State, command: Command) -> Vec<Effect> {
         }
         _ => by_hand::set(&mut draft, tuning.proposal(), at, command),
     };
+    let sentence = with_way_on(state, sentence);
     state.tell(sentence, false);
     change(state, draft)
 }
@@ -100,7 +125,7 @@ pub fn edit(state: &mut State, command: Command) -> Vec<Effect> {
 pub fn copied(state: &State) -> Option<String> {
     let (model, tuning) = (state.model.as_ref()?, state.screens.tune.as_ref()?);
     let verbatim = Base::Verbatim(tuning.saved().mask.clone());
-    let around = tuning.around(&verbatim, model, state.at.layer, state.target_context);
+    let around = tuning.around(&verbatim, model, &state.keys, state.at.layer, state.target_context);
     let (value, _) = tuning.control.value(tuning.draft(), &around);
     Some(format!("{} {}", tuning.control.name(state.at.layer), value.trim()))
 }
@@ -109,19 +134,19 @@ pub fn copied(state: &State) -> Option<String> {
 pub fn explained(state: &State) -> Option<String> {
     let (model, tuning) = (state.model.as_ref()?, state.screens.tune.as_ref()?);
     let verbatim = Base::Verbatim(tuning.saved().mask.clone());
-    let around = tuning.around(&verbatim, model, state.at.layer, state.target_context);
+    let around = tuning.around(&verbatim, model, &state.keys, state.at.layer, state.target_context);
     let (value, counts) = tuning.control.value(tuning.draft(), &around);
     let name = tuning.control.name(state.at.layer);
     let idle = if counts { "" } else { " It has no effect as things are set." };
     let set = &around.proposed;
     Some(format!(
-        "{name} is {}: {}.{idle} What is set keeps {:.1} % of the K channels and weighs {} at {} tokens, {:.1} % less than dense.",
+        "{name} is {}: {}.{idle} What is set keeps {:.1} % of the K channels and weighs {} at {} tokens, {} less than dense.",
         value.trim(),
         tuning.control.about(),
         set.share * 100.0,
         crate::numbers::bytes(set.bytes.total()),
         crate::numbers::count(state.target_context),
-        set.saved * 100.0
+        numbers::percent(set.saved, 1)
     ))
 }
 
@@ -130,6 +155,7 @@ pub fn set_width(state: &mut State, part: EditedPart, width: Width) -> Vec<Effec
     let Some(tuning) = &state.screens.tune else { return Vec::new() };
     let mut draft = tuning.draft().clone();
     let sentence = by_hand::give(&mut draft, tuning.proposal(), state.at, part, &|_| width);
+    let sentence = with_way_on(state, sentence);
     state.tell(sentence, false);
     change(state, draft)
 }
@@ -147,7 +173,10 @@ fn travel(state: &mut State, forward: bool) -> Vec<Effect> {
             if forward { "nothing was taken back" } else { "nothing was changed yet" },
             false,
         ),
-        Err(error) => state.tell(error.to_string(), true),
+        Err(error) => {
+            let sentence = with_way_on(state, error.to_string());
+            state.tell(sentence, true);
+        }
     }
     Vec::new()
 }

@@ -4,9 +4,10 @@
 use crate::decode::worker::EngineOrder as Order;
 use crate::decode::worker::event::{MaskInfo, Measured, Retuned, Subject, Wish};
 use crate::learn::sensitivity::worker::Sensed;
-use crate::tui::app::action::{Effect, Saving};
+use crate::tui::app::action::{Command, Effect, Saving};
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::{Dirty, State};
+use crate::tui::screen::Screen;
 use crate::tui::screen::tune::state::Control;
 
 /// A mask was written to disk.
@@ -39,10 +40,17 @@ pub fn asks_first(state: &mut State) -> bool {
     let unsaved = state.screens.tune.as_ref().is_some_and(|tuning| tuning.is_unsaved());
     let sentence = match (state.screens.learn.runs(), unsaved) {
         (false, false) => return false,
-        (false, true) => "what is set is not saved: w saves it, the same key again leaves",
-        (true, false) => "a mask is being learned: x on Learn stops it, the same key again leaves",
+        (false, true) => format!(
+            "what is set is not saved: {} saves it, the same key again leaves",
+            state.key(Command::SaveMask)
+        ),
+        (true, false) => format!(
+            "a mask is being learned: {} on Learn stops it, the same key again leaves",
+            state.key_on(Screen::Learn, Command::CancelLearning)
+        ),
         (true, true) => {
             "a mask is being learned and what is set is not saved: the same key again leaves"
+                .to_owned()
         }
     };
     state.quit_asked = true;

@@ -18,13 +18,14 @@ use crate::decode::worker::event::{MaskInfo, Measured, Rules, Wish};
 use crate::decode::worker::{Retune, Trial};
 use crate::mask::select::Budget;
 use crate::mask::{CachePlan, Overlap, Sensitivity, Window, compare};
+use crate::tui::app::keys::KeyTable;
 use crate::tui::app::model::ModelView;
 
 pub use controls::{Around, Control, VERBATIM, lock, split_name};
 pub use draft::{ALL, Base, Draft, Goal, HeadWidths, Pins, Set};
 pub use history::STEPS;
 pub use plot::{Plot, PlotPoint, Spot, front};
-pub use proposal::{Proposal, Sources, Tally, propose};
+pub use proposal::{NO_SENSITIVITY, Proposal, Sources, Tally, propose};
 pub use sweep::{Point, PointKind, RIVALS, Sweep};
 
 /// The mask that would not be lost: as loaded, or as last saved.
@@ -85,7 +86,7 @@ pub struct Tuning {
     pub refused: Option<String>,
     /// The last measurement: number of the change, number of the run, figures.
     measured: Option<(u64, u64, Measured)>,
-    /// Whether changes wait for Enter.
+    /// Whether changes wait until they are applied.
     pub hold: bool,
     /// The selected row.
     pub control: Control,
@@ -463,10 +464,12 @@ impl Tuning {
         &'a self,
         verbatim: &'a Base,
         model: &ModelView,
+        keys: &'a KeyTable,
         layer: usize,
         context: usize,
     ) -> Around<'a> {
         Around {
+            keys,
             sources: &self.sources,
             verbatim,
             plan: &self.proposal.plan,

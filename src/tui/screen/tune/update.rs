@@ -97,7 +97,7 @@ fn step(state: &mut State, by: i32) -> Vec<Effect> {
             control.step(
                 &mut draft,
                 by,
-                &tuning.around(&verbatim, model, state.at.layer, state.target_context),
+                &tuning.around(&verbatim, model, &state.keys, state.at.layer, state.target_context),
             );
             change(state, draft)
         }
@@ -155,7 +155,8 @@ fn point(state: &mut State, by: isize) -> Vec<Effect> {
     };
     tuning.cursor = next.map(|spot| spot.id);
     if spots.is_empty() {
-        state.tell("no points yet: s begins a sweep", false);
+        let sweep = state.key_on(Screen::Tune, Command::Sweep);
+        state.tell(format!("no points yet: {sweep} begins a sweep"), false);
     }
     Vec::new()
 }
@@ -174,7 +175,8 @@ fn sense(state: &mut State) -> Vec<Effect> {
         return vec![Effect::CancelSensing];
     }
     tuning.measuring = Some(0.0);
-    state.tell("measuring sensitivity in the background; S stops it", false);
+    let stops = state.key_on(Screen::Tune, Command::Sense);
+    state.tell(format!("measuring sensitivity in the background; {stops} stops it"), false);
     vec![Effect::Sense(text)]
 }
 

@@ -3,6 +3,9 @@
 use crate::mask::select::{ALIGNMENTS, Budget};
 use crate::mask::{CachePlan, Rule};
 use crate::numbers::{self, count};
+use crate::tui::app::action::Command;
+use crate::tui::app::keys::{KeyContext, KeyTable};
+use crate::tui::screen::Screen;
 use crate::tui::screen::tune::state::draft::{ALL, Base, Draft, Goal, HeadWidths, Set};
 use crate::tui::screen::tune::state::proposal::{Sources, Tally};
 
@@ -46,7 +49,7 @@ pub enum Control {
     Chunk,
     /// Context of the computed bytes.
     Context,
-    /// Whether changes wait for Enter.
+    /// Whether changes wait until they are applied.
     Hold,
 }
 
@@ -104,7 +107,7 @@ impl Control {
             Self::Recent => "the last tokens, which keep every channel",
             Self::Chunk => "how many tokens leave the recent window at once, to be pruned",
             Self::Context => "the length at which bytes are computed",
-            Self::Hold => "whether changes wait for Enter or are at work at once",
+            Self::Hold => "whether changes wait until they are applied, or are at work at once",
         }
     }
 
@@ -164,7 +167,7 @@ impl Control {
                 }
                 (_, Some(_), _) => "off".to_owned(),
                 (_, None, Some(share)) => format!("measuring {:.0} %", share * 100.0),
-                (_, None, None) => "S measures".to_owned(),
+                (_, None, None) => format!("{} measures", around.key(Command::Sense)),
             },
             Self::Fit => match draft.goal {
                 Goal::Keep(_) | Goal::Bytes(_) => "off".to_owned(),
@@ -196,7 +199,8 @@ impl Control {
             Self::Recent => format!("{} tokens", count(draft.window.recent)),
             Self::Chunk => format!("{} tokens", count(draft.window.chunk)),
             Self::Context => format!("{} tokens", count(around.context)),
-            Self::Hold => if around.hold { "on: Enter applies" } else { "off: at once" }.to_owned(),
+            Self::Hold if around.hold => format!("on: {} applies", around.key(Command::Open)),
+            Self::Hold => "off: at once".to_owned(),
         };
         let counts = match self {
             Self::Keep => selects && matches!(draft.goal, Goal::Keep(_)),
@@ -369,6 +373,8 @@ fn stepped(now: i64, by: i32, unit: i64, low: i64, high: i64) -> i64 {
 
 /// What the effect of a step depends on besides the draft.
 pub struct Around<'a> {
+    /// The keys, for values that name one.
+    pub keys: &'a KeyTable,
     /// What masks are made from.
     pub sources: &'a Sources,
     /// The mask as it is saved.
@@ -386,10 +392,18 @@ pub struct Around<'a> {
     pub context: usize,
     /// The longest context, in tokens.
     pub longest: i64,
-    /// Whether changes wait for Enter.
+    /// Whether changes wait until they are applied.
     pub hold: bool,
     /// Share of the running measurement of sensitivity that is done.
     pub measuring: Option<f32>,
+}
+
+impl Around<'_> {
+    /// The key of a command of Tune; the command's name where it has none.
+    fn key(&self, command: Command) -> String {
+        let own = self.keys.key_of(KeyContext::Screen(Screen::Tune), command);
+        own.unwrap_or_else(|| command.name().to_owned())
+    }
 }
 
 #[cfg(test)]

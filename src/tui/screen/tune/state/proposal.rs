@@ -93,7 +93,7 @@ impl Sources {
         if !self.has(rule) {
             let expected = match rule.needs {
                 Needs::File => "a mask file with importance, found none",
-                Needs::Gradient => "a measured sensitivity, found none: S measures one",
+                Needs::Gradient => NO_SENSITIVITY,
                 Needs::Text | Needs::Nothing => "the figures of a prompt, found none yet",
             };
             return Err(Error::input(format!("rule {}: expected {expected}", rule.name)));
@@ -120,6 +120,9 @@ impl Sources {
         }
     }
 }
+
+/// What is said where widths or channels shall be chosen by a sensitivity and there is none.
+pub const NO_SENSITIVITY: &str = "a measured sensitivity, found none";
 
 /// The plan that a draft gives.
 #[derive(Debug, Clone, PartialEq)]
@@ -175,9 +178,9 @@ pub fn propose(draft: &Draft, sources: &Sources) -> Result<Proposal> {
 /// The plan within a share of the bytes of a dense f16 cache's middle, in thousandths.
 fn allocated(draft: &Draft, sources: &Sources, share: u16) -> Result<CachePlan> {
     let Some(sensitivity) = &sources.sensitivity else {
-        return Err(Error::input(
-            "bytes: expected a sensitivity, found none: S measures it, or start with --sensitivity FILE (`kscope score --rule sensitivity` writes it)",
-        ));
+        return Err(Error::input(format!(
+            "bytes: expected {NO_SENSITIVITY} (--sensitivity FILE gives one, `kscope score --rule sensitivity` writes it)"
+        )));
     };
     let shape = sources.shape;
     let target = AllocationTarget::Share(f64::from(share) / f64::from(ALL));

@@ -98,7 +98,7 @@ fn held_changes_wait_for_enter() {
     assert_eq!(press(&mut state, '}'), []);
     assert_eq!(press(&mut state, 't'), []);
     assert!(!tuning(&state).is_applied(state.model.as_ref().unwrap()));
-    assert!(text(&draw(&state)).contains("Enter applies it"));
+    assert!(text(&draw(&state)).contains("⏎ applies it"));
     let effects = key(&mut state, KeyCode::Enter);
     assert_eq!(retune(&effects).mask.mask(), tuning(&state).proposal().mask());
     answer(&mut state, &effects);
@@ -193,7 +193,7 @@ fn the_rules_of_a_new_prompt_are_proposed_and_not_forced() {
     let now = tuning(&state);
     assert_eq!(&propose(now.draft(), now.sources()).unwrap(), now.proposal());
     assert!(!now.is_applied(state.model.as_ref().unwrap()) && !now.is_waiting());
-    assert!(text(&draw(&state)).contains("Enter applies it"));
+    assert!(text(&draw(&state)).contains("⏎ applies it"));
 }
 
 #[test]

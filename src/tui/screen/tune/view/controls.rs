@@ -4,12 +4,14 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
+use crate::tui::app::action::Command;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
 use crate::tui::app::text_lines;
 use crate::tui::color::Role;
 use crate::tui::fitting::best;
 use crate::tui::paint::put;
+use crate::tui::screen::Screen;
 use crate::tui::screen::tune::layout;
 use crate::tui::screen::tune::state::{Base, Control, Tally, Tuning, VERBATIM};
 use crate::tui::widget::pane::Pane;
@@ -25,7 +27,7 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
     let what = if tuning.proposal().plan.is_mask() { "mask" } else { "plan" };
     pane.title(what, if tuning.is_unsaved() { "* unsaved" } else { "saved" });
     let verbatim = Base::Verbatim(tuning.saved().mask.clone());
-    let around = tuning.around(&verbatim, model, state.at.layer, state.target_context);
+    let around = tuning.around(&verbatim, model, &state.keys, state.at.layer, state.target_context);
     for index in layout::tune_controls(area, tuning.control as usize, Control::ALL.len()) {
         let control = Control::ALL[index];
         let (value, counts) = control.value(tuning.draft(), &around);
@@ -107,7 +109,8 @@ fn standing(state: &State, model: &ModelView, tuning: &Tuning) -> Line<'static> 
             ("a proposal: nothing runs here".to_owned(), Role::Warn)
         }
         None if !tuning.is_applied(model) => {
-            ("a proposal: Enter applies it".to_owned(), Role::Warn)
+            let applies = state.key_on(Screen::Tune, Command::Open);
+            (format!("a proposal: {applies} applies it"), Role::Warn)
         }
         None => match tuning.applied_ms {
             Some(ms) => (format!("at work, applied in {ms:.1} ms"), Role::Good),

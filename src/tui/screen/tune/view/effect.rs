@@ -9,6 +9,7 @@ use ratatui::text::{Line, Span};
 use crate::decode::worker::event::Measured;
 use crate::mask::compare_widths;
 use crate::numbers::{self, count};
+use crate::tui::app::action::Command;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
@@ -16,6 +17,7 @@ use crate::tui::app::widths;
 use crate::tui::color::Role;
 use crate::tui::fitting::best;
 use crate::tui::paint::{number, put, ratio};
+use crate::tui::screen::Screen;
 use crate::tui::screen::tune::state::{Freshness, Tally, Tuning, is_comparable};
 use crate::tui::widget::pane::Pane;
 
@@ -229,22 +231,25 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     let (figures, is_fresh) = match tuning.figures(generation) {
         Freshness::None => {
             pane.title(quality, "not measured yet");
+            let key = state.key_on(Screen::Tune, Command::Open);
             let words = match state.replay {
                 true => [
-                    "comes with the tokens, where it was measured",
-                    "comes with the tokens",
-                    "with the tokens",
+                    "comes with the tokens, where it was measured".to_owned(),
+                    "comes with the tokens".to_owned(),
+                    "with the tokens".to_owned(),
                 ],
-                false if state.is_over() => {
-                    ["Enter measures over the last tokens", "Enter measures", "⏎ measures"]
-                }
+                false if state.is_over() => [
+                    format!("{key} measures over the last tokens"),
+                    format!("{key} measures them"),
+                    format!("{key} measures"),
+                ],
                 false => [
-                    "comes with the next 64 tokens; Enter asks again",
-                    "comes with 64 tokens; Enter asks again",
-                    "comes with 64 tokens",
+                    format!("comes with the next 64 tokens; {key} asks again"),
+                    format!("comes with 64 tokens; {key} asks again"),
+                    "comes with 64 tokens".to_owned(),
                 ],
             };
-            pane.note(best(usize::from(pane.area.width), words.map(str::to_owned)));
+            pane.note(best(usize::from(pane.area.width), words));
             return;
         }
         Freshness::Measured(figures) => {
@@ -335,11 +340,12 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     if full {
         let stored = numbers::bytes(figures.dense_kv as u64);
         let stands = matches!(state.phase, Phase::Paused | Phase::Finished(_));
+        let key = state.key_on(Screen::Tune, Command::Open);
         pane.note(match saved {
             None if !state.replay && stands => {
-                "saved: not measured on these tokens · Enter measures both".to_owned()
+                format!("saved: not measured on these tokens · {key} measures both")
             }
-            None if other => "saved: not measured on these tokens · pause, then Enter".to_owned(),
+            None if other => format!("saved: not measured on these tokens · pause, then {key}"),
             _ => format!("dense beside it: TPOT p50 {:.2} ms · {stored} after", figures.a_ms.p50),
         });
     }

@@ -225,7 +225,7 @@ fn readout(state: &State, tuning: &Tuning, plot: &Plot, width: u16) -> Line<'sta
             tuning.tally(&point.plan, point.draft.window, None, state.target_context).bytes.total();
         let kld = measured.divergence.kld;
         let facts = [
-            format!("⏎ {}", what(point)),
+            format!("{} {}", state.key_on(Screen::Tune, Command::Open), what(point)),
             format!(" · KLD {}", number(kld.mean as f32)),
             format!(" · {}", numbers::bytes(bytes)),
             measured
