@@ -19,6 +19,7 @@
 // products in launch.cpp, what they share in state.h.
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "state.h"
@@ -26,6 +27,12 @@
 using namespace driver;
 
 static thread_local void* current;
+
+// The major compute capability.
+static int capability() {
+    static const char* set = getenv("KSCOPE_DRIVER_CAPABILITY");
+    return set ? atoi(set) : 9;
+}
 
 API cuInit(unsigned) { return SUCCESS; }
 API cuDriverGetVersion(int* version) { return *version = 13000, SUCCESS; }
@@ -42,7 +49,7 @@ API cuDeviceGetAttribute(int* value, int attribute, int) {
     // block.
     switch (attribute) {
         case 16: *value = 4; break;
-        case 75: *value = 9; break;
+        case 75: *value = capability(); break;
         case 76: *value = 0; break;
         case 115: *value = 1; break;
         case 97: *value = 227 << 10; break;
@@ -121,6 +128,8 @@ API cuStreamIsCapturing(Stream* stream, int* status) {
 API cuStreamBeginCapture_v2(Stream* stream, int) {
     LOCK;
     note("capture");
+    static const bool refuses = getenv("KSCOPE_DRIVER_NO_CAPTURE") != nullptr;
+    if (refuses) return complain(CAPTURE_UNSUPPORTED, "this driver captures nothing");
     if (!stream || stream->capture) return complain(INVALID_VALUE, "a capture of this stream is under way");
     stream->capture = new Graph;
     stream->broken = false;

@@ -197,7 +197,62 @@ fn the_self_test_passes_on_a_driver_that_does_everything_late() {
     assert!(code == Some(2) && text.contains("--filter no such case"), "{text}");
 }
 
-/// Caches that do not fit are refused with sizes, and so is a file that holds no kernels.
+/// Steps that cannot be captured are made all the same, and everything that reports them says so.
+#[test]
+fn steps_that_are_not_captured_are_no_secret() {
+    let Some(program) = program() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("calls");
+    let over = |settings: &str| {
+        let output = over_the_driver(&program, Doing::AtOnce, &log)
+            .args(settings.split(' '))
+            .env("KSCOPE_DRIVER_NO_CAPTURE", "1")
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let said = "kscope: decode steps go to the GPU launch by launch, which is slower: capturing a decode step";
+    let (code, out, errors) =
+        over("bench decode --device cuda --depth 64 --steps 3 --sparsity 0.5,0.7 --json");
+    assert_eq!(code, Some(0), "{errors}");
+    assert_eq!(errors.matches(said).count(), 1, "once, however many masks: {errors}");
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let steps = &report["gpu_steps"];
+    assert_eq!((&steps["repeated"], &steps["waves"]), (&0.into(), &4.into()), "{steps}");
+    assert!(steps["not_recorded"].as_str().unwrap().starts_with("capturing"), "{steps}");
+    let (code, out, errors) = over("bench attention --device cuda --tokens 256 --json");
+    assert_eq!(code, Some(0), "{errors}");
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["rows"][0]["recorded"], false, "{report}");
+    let (code, out, _) = over("selftest --device cuda --filter recorded");
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("FAILED") && out.contains("0 of 40 steps repeated a recording"), "{out}");
+}
+
+/// A setting that does not fit the GPU is listed, and the others are measured.
+#[test]
+fn what_does_not_fit_keeps_nothing_else_from_being_measured() {
+    let Some(program) = program() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let output = over_the_driver(&program, Doing::AtOnce, &folder.path().join("calls"))
+        .args("bench attention --device cuda --tokens 256,8k --json".split(' '))
+        .env("KSCOPE_DRIVER_BYTES", "600000000")
+        .env("KSCOPE_CUDA_WAVES", "2")
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let (rows, others) = (&report["rows"], &report["not_measured"]);
+    assert_eq!((&rows[0]["tokens"], &rows[1]), (&256.into(), &serde_json::Value::Null), "{report}");
+    assert_eq!((&rows[0]["recorded"], &report["waves"]), (&true.into(), &2.into()), "{report}");
+    assert_eq!(others[0]["tokens"], 8192, "{report}");
+    assert!(others[0]["why"].as_str().unwrap().contains("on the GPU, which has"), "{report}");
+}
+
+/// Caches that do not fit are refused with sizes, and so is a file that holds no kernels, a setting
+/// that is none, and a GPU that is too old.
 #[test]
 fn what_a_gpu_cannot_do_is_one_sentence() {
     let Some(program) = program() else { return };
@@ -219,6 +274,16 @@ fn what_a_gpu_cannot_do_is_one_sentence() {
     assert!(text.contains("on the GPU, which has") && text.contains(" left of 61.0 MiB"), "{text}");
     let text = refused("KSCOPE_FATBIN", "Cargo.toml", &[]);
     assert!(text.contains("KSCOPE_FATBIN=Cargo.toml") && text.contains("nvcc -fatbin"), "{text}");
+    for (name, wrong) in [
+        ("KSCOPE_CUDA_WAVES", "four"),
+        ("KSCOPE_CUDA_LEAST_BYTES", "0"),
+        ("KSCOPE_CUDA_WITHOUT", "logit"),
+    ] {
+        let text = refused(name, wrong, &[]);
+        assert!(text.contains(name) && text.contains(&format!("not `{wrong}`")), "{text}");
+    }
+    let text = refused("KSCOPE_DRIVER_CAPABILITY", "7", &[]);
+    assert!(text.contains("compute capability 7.0") && text.contains("8.0 or newer"), "{text}");
 }
 
 /// Everything in the program that runs on a GPU runs on every GPU from sm_80 on: candle's kernels
