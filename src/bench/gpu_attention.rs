@@ -8,6 +8,7 @@ use super::masks;
 use crate::attention::cuda::params::Numbers;
 use crate::attention::cuda::{
     Balance, Batch, Device, DeviceMask, DeviceSequence, FillSource, Gpu, Graph, Layout,
+    check_memory,
 };
 use crate::cache::CacheSpec;
 use crate::element::Dtype;
@@ -227,10 +228,8 @@ fn setting(
     };
     // Small integers: the values do not affect the speed, and none may be a NaN.
     let elements = tokens * SHAPE.kv_heads * SHAPE.head_dim;
-    if let Some(memory) = gpu.free_memory()? {
-        let what = format!("a layer's keys and values of {} tokens", count(tokens));
-        memory.check(&what, 2 * elements as u64)?;
-    }
+    let what = format!("a layer's keys and values of {} tokens", count(tokens));
+    check_memory(gpu, &what, 2 * elements)?;
     let mut rows = gpu.allocate(elements * 2)?;
     let bits: Vec<u16> = (0..elements)
         .map(|i| half::bf16::from_f32((i * 7919 % 17) as f32 / 8.0 - 1.0).to_bits())

@@ -29,7 +29,7 @@ impl FreeMemory {
 }
 
 /// [`FreeMemory::check`] before memory of the device is taken.
-pub(super) fn check_memory<D: Device>(device: &D, what: &str, bytes: usize) -> Result<()> {
+pub fn check_memory<D: Device>(device: &D, what: &str, bytes: usize) -> Result<()> {
     device.free_memory()?.map_or(Ok(()), |memory| memory.check(what, bytes as u64))
 }
 

@@ -21,7 +21,7 @@ mod sequence;
 
 pub use batch::Batch;
 pub use cache::DeviceCache;
-pub use device::{Device, FreeMemory, MatrixProduct};
+pub use device::{Device, FreeMemory, MatrixProduct, check_memory};
 #[cfg(feature = "cuda-types")]
 pub use driver::{Gpu, Graph, unusable};
 pub use launch::{DecodeKernel, HEAD_DIMS, Kernel, KernelShape, Launch, MOST_GROUP, Params};

@@ -7,6 +7,7 @@
 mod bake;
 mod blank;
 mod bytes;
+mod device_blocks;
 mod embedded;
 mod fields;
 pub(super) mod file_kind;

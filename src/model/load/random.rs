@@ -3,20 +3,20 @@
 
 use candle_core::Device;
 use candle_core::quantized::QTensor;
-use candle_core::quantized::ggml_file::qtensor_from_ggml;
 use half::f16;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
+use super::device_blocks::device_blocks;
+use crate::Result;
 use crate::element::Dtype;
 use crate::model::config::Config;
 use crate::model::host::matrix::{Elements, Matrix};
 use crate::model::host::quant::{QuantKind, Tiles, packed_bytes};
 use crate::model::weight_types::{WeightType, WeightTypes};
 use crate::model::weights::Tensors;
-use crate::{Error, Result};
 
 /// Weights drawn from a uniform distribution of variance `1 / inputs`, the same for the same seed
 /// and name on every machine.
@@ -107,10 +107,8 @@ impl Tensors for Random {
             return Ok(None);
         };
         let stored = self.blocks(kind, name, rows, cols);
-        let broken = |cause: candle_core::Error| {
-            Error::run(format!("random weights `{name}` on the device: {cause}"))
-        };
-        qtensor_from_ggml(known, &stored, vec![rows, cols], device).map(Some).map_err(broken)
+        let origin = (self.origin(), name);
+        device_blocks(known, &stored, [rows, cols], device, origin).map(Some)
     }
 
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {

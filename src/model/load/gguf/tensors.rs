@@ -2,23 +2,18 @@
 
 use candle_core::Device;
 use candle_core::quantized::QTensor;
-use candle_core::quantized::ggml_file::qtensor_from_ggml;
 
 use super::element::GgufElement;
 use super::file::Gguf;
 use super::order::rotate_half_rows;
 use super::parts::Part;
+use crate::Result;
 use crate::model::config::Config;
 use crate::model::host::matrix::Matrix;
 use crate::model::host::quant::QuantKind;
+use crate::model::load::device_blocks::device_blocks;
 use crate::model::weight_types::WeightTypes;
 use crate::model::weights::Tensors;
-use crate::{Error, Result};
-
-/// candle's errors can carry a backtrace; the first line says what is wrong.
-fn first_line(error: &candle_core::Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
-}
 
 impl Tensors for Gguf {
     fn origin(&self) -> &str {
@@ -93,13 +88,7 @@ impl Tensors for Gguf {
             self.raw(&self.known(name)?, &[rows, cols], self.is_interleaved(name))?;
         // A device has no product over other blocks; the host's widened weights are copied.
         let Some(dtype) = element.candle() else { return Ok(None) };
-        let broken = |cause| {
-            Error::run(format!(
-                "{}: tensor `{name}` on the device: {}",
-                self.name,
-                first_line(&cause)
-            ))
-        };
-        qtensor_from_ggml(dtype, &raw, vec![rows, cols], device).map(Some).map_err(broken)
+        let origin = (self.name.as_str(), name);
+        device_blocks(dtype, &raw, [rows, cols], device, origin).map(Some)
     }
 }
