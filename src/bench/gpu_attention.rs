@@ -13,6 +13,7 @@ use crate::attention::cuda::{
 use crate::cache::CacheSpec;
 use crate::element::Dtype;
 use crate::mask::{ChannelMask, Shape, Window};
+use crate::model::device::StepSettings;
 use crate::numbers::count;
 use crate::spread::median;
 use crate::{Error, Result};
@@ -68,9 +69,9 @@ pub struct CudaReport {
     pub gpu: String,
     /// Copies inside the GPU's memory, bytes read plus bytes written, in 1e9 bytes per second.
     pub copy_gbps: f64,
-    /// How finely the work was divided.
+    /// How finely the work was divided, and by which kernels.
     #[serde(flatten)]
-    pub balance: Balance,
+    pub settings: StepSettings,
     /// The settings that could be measured.
     pub rows: Vec<CudaRow>,
     /// Those that the GPU has no memory for.
@@ -90,13 +91,13 @@ pub struct CudaReport {
 pub fn run(
     gpu: &Gpu,
     settings: &[(usize, usize)],
-    balance: Balance,
+    steps: StepSettings,
     mut note: impl FnMut(&str),
 ) -> Result<CudaReport> {
     let mut report = CudaReport {
         gpu: gpu.name()?,
         copy_gbps: copy_bandwidth(gpu)?,
-        balance,
+        settings: steps,
         rows: Vec::new(),
         not_measured: Vec::new(),
         not_recorded: None,
@@ -109,7 +110,7 @@ pub fn run(
         // and all of their layers would not fit in memory.
         let together = if batch == 1 { SHAPE.layers } else { 1 };
         let said = format!("batch {batch}, {} tokens", count(tokens));
-        match setting(gpu, (batch, tokens), together, balance) {
+        match setting(gpu, (batch, tokens), together, steps.balance) {
             Ok(row) => {
                 let (row, not_recorded) = row;
                 let (dense, pruned) = (row.dense_ms, row.pruned_ms);

@@ -108,9 +108,18 @@ fn cuda_sim_a_step_that_a_cache_cannot_hold_is_refused_as_on_the_host() {
                 for &id in &prompt[..before] {
                     step(id).expect("these fit as in the prompt");
                 }
-                step(token).expect_err("a cache of this type cannot hold that").to_string()
+                let refused = step(token).expect_err("a cache of this type cannot hold that");
+                // The cache is what it was, and goes on with another token.
+                step(prompt[before]).expect("this one fits");
+                (refused.to_string(), cache.tokens(), buffers.logits)
             };
-            let (here, there) = (refusal(None), refusal(Some(on_simulator())));
+            let [(here, len, logits), (there, len_there, logits_there)] =
+                [refusal(None), refusal(Some(on_simulator()))];
+            assert_eq!((len, len_there), (prompt.len() + before + 1, len));
+            let largest = logits.iter().fold(0.0f32, |most, logit| most.max(logit.abs()));
+            for (here, there) in logits.iter().zip(&logits_there) {
+                assert!((here - there).abs() < 2e-2 * largest, "logits {here} and {there}");
+            }
             // A device has rounded the number already.
             assert_eq!(around_number(&here), around_number(&there), "{here}\n{there}");
             let place = format!("position {}", prompt.len() + before);

@@ -128,8 +128,8 @@ impl<D: Device> DeviceSequence<D> {
         self.set_len(device, self.len() + 1)
     }
 
-    /// Goes back to a [`Self::state`] after which only [`Self::grow`] was called: nothing was stored.
-    pub(super) fn restore(&mut self, state: SequenceState) {
+    /// Goes back to a [`Self::state`] of before [`Self::grow`], whether or not the token was stored.
+    pub(crate) fn restore(&mut self, state: SequenceState) {
         self.state = state;
     }
 

@@ -17,8 +17,8 @@ pub(super) struct BenchAttentionArgs {
     /// Fewer rounds, and 8,192 tokens only
     #[arg(long)]
     quick: bool,
-    /// Models whose geometry is measured: smollm2, llama-3.1-8b
-    #[arg(long, value_delimiter = ',', default_value = "smollm2,llama-3.1-8b")]
+    /// Models whose geometry is measured: smollm2, llama-3.1-8b [default: both; on a GPU llama-3.1-8b]
+    #[arg(long, value_delimiter = ',')]
     geometry: Vec<BenchGeometry>,
     /// Lengths in tokens [default: 8192,32768; with --quick 8192; on a GPU 8k to 128k]
     #[arg(long, value_delimiter = ',', value_parser = values::tokens_or_zero)]
@@ -27,12 +27,12 @@ pub(super) struct BenchAttentionArgs {
     /// widths on a mask that drops this share [default: k8v8,k8v4,k4v4,k8v8:0.5]
     #[arg(long, value_delimiter = ',', value_name = "NAME[:S]")]
     plan: Vec<String>,
-    /// Element types of the cache: f32, f16, bf16
-    #[arg(long, value_delimiter = ',', default_value = "f32,f16,bf16",
+    /// Element types of the cache: f32, f16, bf16 [default: all; on a GPU bf16]
+    #[arg(long, value_delimiter = ',',
           value_parser = DtypeOf::CACHE, hide_possible_values = true)]
     dtype: Vec<Dtype>,
-    /// Numbers of threads
-    #[arg(long, value_delimiter = ',', default_value = "1,2", value_parser = values::threads)]
+    /// Numbers of threads [default: 1,2]
+    #[arg(long, value_delimiter = ',', value_parser = values::threads)]
     threads: Vec<usize>,
     /// On a GPU: numbers of sequences, each measured at every length [default: without --tokens 64
     /// sequences of 32k and one at 8k to 128k; with it 1]
@@ -70,6 +70,22 @@ pub(super) fn run(args: &BenchAttentionArgs) -> Result<()> {
             args.plan.join(" --plan ")
         )));
     }
+    // What a GPU's measurement does not take would be another than was asked for.
+    let of_cpu = [
+        ("--geometry", !args.geometry.is_empty()),
+        ("--dtype", !args.dtype.is_empty()),
+        ("--threads", !args.threads.is_empty()),
+        ("--quick", args.quick),
+        ("--simd", args.simd.is_some()),
+    ];
+    if gpu::ordinal(args.device).is_some()
+        && let Some((option, _)) = of_cpu.iter().find(|(_, is_given)| *is_given)
+    {
+        return Err(Error::input(format!(
+            "--device {}: {option} goes with the CPU; a GPU is measured with Llama-3.1-8B's attention in bf16",
+            args.device
+        )));
+    }
     match gpu::ordinal(args.device) {
         Some(_) if args.dry_run => return gpu::model(&args.gpu, args.json),
         Some(ordinal) => {
@@ -84,14 +100,23 @@ pub(super) fn run(args: &BenchAttentionArgs) -> Result<()> {
         (tokens, _) => tokens.to_vec(),
     };
     let options = attention::AttentionOptions {
-        geometries: args.geometry.clone(),
+        geometries: match args.geometry.as_slice() {
+            [] => BenchGeometry::ALL.to_vec(),
+            geometries => geometries.to_vec(),
+        },
         tokens,
         plans: match args.plan.as_slice() {
             [] => PLANS.map(str::to_owned).to_vec(),
             plans => plans.to_vec(),
         },
-        dtypes: args.dtype.clone(),
-        threads: args.threads.clone(),
+        dtypes: match args.dtype.as_slice() {
+            [] => vec![Dtype::F32, Dtype::F16, Dtype::Bf16],
+            dtypes => dtypes.to_vec(),
+        },
+        threads: match args.threads.as_slice() {
+            [] => vec![1, 2],
+            threads => threads.to_vec(),
+        },
         rounds: if args.quick { 5 } else { 11 },
         level: args.simd.unwrap_or_else(SimdLevel::best),
     };

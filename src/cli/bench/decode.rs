@@ -141,7 +141,7 @@ fn table(report: &decode::DecodeReport) -> String {
 
 /// How the steps of a GPU were made, in a line of its own.
 fn gpu_steps(of: &DeviceSteps) -> String {
-    let StepSettings { balance, without } = of.settings;
+    let StepSettings { balance, without, fatbin } = of.settings;
     let mut text = format!(
         "\n{} of {} steps repeated a recording; attention in {} waves of {} or more an item",
         of.repeated,
@@ -149,6 +149,9 @@ fn gpu_steps(of: &DeviceSteps) -> String {
         balance.waves,
         numbers::bytes(balance.least_bytes as u64)
     );
+    if fatbin {
+        text += "; kernels of KSCOPE_FATBIN";
+    }
     if without.logits || without.attention {
         text += "; parts left out by KSCOPE_CUDA_WITHOUT: the results are wrong";
     }

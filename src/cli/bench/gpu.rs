@@ -109,8 +109,7 @@ pub(super) fn measure(ordinal: usize, [batches, tokens]: [&[usize]; 2], json: bo
     if settings_of.without != Default::default() {
         return Err(Error::input("KSCOPE_CUDA_WITHOUT leaves nothing out of `bench attention`"));
     }
-    let balance = settings_of.balance;
-    let report = gpu_attention::run(&gpu, &settings, balance, output::note)?;
+    let report = gpu_attention::run(&gpu, &settings, settings_of, output::note)?;
     let ended = match &report.failed {
         Some(cause) => Err(Error::run(cause.clone())),
         None if report.rows.is_empty() => {

@@ -8,7 +8,7 @@ use candle_core::{D, DType, Device as TensorDevice, Tensor};
 use super::address::address;
 use super::failed;
 use super::settings::StepSettings;
-use crate::attention::cuda::params::{AppendParams, Numbers};
+use crate::attention::cuda::params::{AppendParams, Numbers, SequenceState};
 use crate::attention::cuda::{
     Batch, Device, DeviceCache, DeviceSequence, FillSource, FreeMemory, KernelShape, Launch,
     MatrixProduct, PromptPart,
@@ -58,6 +58,9 @@ pub trait DeviceAttend: Send {
     /// memory.
     fn begin_step(&mut self, caches: &mut [&mut dyn Remote], heads: usize) -> Result<u64>;
 
+    /// Takes the step that [`Self::begin_step`] began back: the caches hold what they held before.
+    fn undo_step(&self, caches: &mut [&mut dyn Remote]) -> Result<()>;
+
     /// Rotates and appends the new tokens of one layer; see [`Batch::append`].
     fn append(&self, layer: usize, token: AppendParams) -> Result<()>;
 
@@ -106,12 +109,14 @@ pub struct DeviceAttention<D: Device> {
     settings: StepSettings,
     /// Working memory, with the windows of the sequences it was made for; the one in use is last.
     batches: Vec<(Vec<u64>, Batch<D>)>,
+    /// The states of the sequences before the step in use.
+    before: Vec<SequenceState>,
 }
 
 impl<D: Device> DeviceAttention<D> {
     /// Attention on `device`.
     pub fn new(device: Arc<D>, settings: StepSettings) -> Self {
-        Self { device, settings, batches: Vec::new() }
+        Self { device, settings, batches: Vec::new(), before: Vec::new() }
     }
 
     /// The batch in use.
@@ -184,8 +189,18 @@ where
         };
         self.batches.push(entry);
         let (_, batch) = self.batches.last_mut().expect("just pushed");
+        self.before = sequences.iter().map(|sequence| sequence.state()).collect();
         batch.begin(&*self.device, &mut sequences)?;
         Ok(batch.launches_id())
+    }
+
+    /// Nothing that a token wrote is read at its sequence's earlier length: its slot of the ring held no
+    /// token any more, and what moved to the middle is in the ring still.
+    fn undo_step(&self, caches: &mut [&mut dyn Remote]) -> Result<()> {
+        for (cache, before) in caches.iter_mut().zip(&self.before) {
+            DeviceCache::<D>::of(&mut **cache)?.sequence_mut().restore(*before);
+        }
+        Ok(())
     }
 
     fn append(&self, layer: usize, token: AppendParams) -> Result<()> {
@@ -366,6 +381,18 @@ pub(super) fn begin_step(
         remotes.push(remote(cache)?);
     }
     device.begin_step(&mut remotes, heads)
+}
+
+/// Takes a step back; see [`DeviceAttend::undo_step`].
+pub(super) fn undo_step(
+    device: &dyn DeviceAttend,
+    caches: &mut [&mut SequenceCache],
+) -> Result<()> {
+    let mut remotes = Vec::with_capacity(caches.len());
+    for cache in caches {
+        remotes.push(remote(cache)?);
+    }
+    device.undo_step(&mut remotes)
 }
 
 /// Appends and attends in one layer in this process's memory; f32 in and out, `[batch, heads *

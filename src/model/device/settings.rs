@@ -13,6 +13,8 @@ pub struct StepSettings {
     pub balance: Balance,
     /// What is left out.
     pub without: Without,
+    /// Whether the kernels are those of the file that `KSCOPE_FATBIN` names.
+    pub fatbin: bool,
 }
 
 /// Parts of a step that are left out, to learn from `bench decode` what each one costs. The results
@@ -26,7 +28,8 @@ pub struct Without {
 }
 
 impl StepSettings {
-    /// What `KSCOPE_CUDA_WAVES`, `KSCOPE_CUDA_LEAST_BYTES` and `KSCOPE_CUDA_WITHOUT` say.
+    /// What `KSCOPE_CUDA_WAVES`, `KSCOPE_CUDA_LEAST_BYTES`, `KSCOPE_CUDA_WITHOUT` and `KSCOPE_FATBIN`
+    /// say.
     ///
     /// # Errors
     /// A value that is none of theirs, by the variable's name.
@@ -37,7 +40,8 @@ impl StepSettings {
                 "KSCOPE_CUDA_WITHOUT: steps on the GPU leave something out, and their results are wrong"
             );
         }
-        Ok(Self { balance: Balance::from_environment()?, without })
+        let fatbin = std::env::var_os("KSCOPE_FATBIN").is_some();
+        Ok(Self { balance: Balance::from_environment()?, without, fatbin })
     }
 }
 

@@ -10,6 +10,7 @@ use candle_nn::ops::rms_norm;
 use super::address::keep_shapes;
 use super::attend::{
     Attend, BATCHES, DeviceAttend, Recording, attend_here, begin_step, check_device_memory, rows,
+    undo_step,
 };
 use super::failed;
 use super::launches::{Launches, Places};
@@ -135,7 +136,12 @@ impl KeptSteps {
         device.read_logits(&places.logits, logits)?;
         match device.misfits()? {
             false => Ok(places.queries.clone()),
-            true => Err(misfit(caches)),
+            // As on the host, where what does not fit is refused before it is stored.
+            true => {
+                let found = misfit(caches);
+                undo_step(&**device, caches)?;
+                Err(found)
+            }
         }
     }
 
