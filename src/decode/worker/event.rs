@@ -2,7 +2,9 @@
 
 mod figures;
 
-pub use figures::{Bandwidth, HeadDetail, Live, Measured, Memory, StepMs, Subject, Timed};
+pub use figures::{
+    Bandwidth, HeadDetail, Live, Measured, Memory, StepMs, Subject, Timed, weakness,
+};
 
 use std::collections::BTreeMap;
 use std::path::Path;

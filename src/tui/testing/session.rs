@@ -359,5 +359,7 @@ pub fn measured(subject: Subject, kld: f64, left: usize) -> Event {
         left,
         over: 0x5eed,
         cached: 1_664,
+        repeats: 0,
+        with_middle: Some(64),
     }))
 }

@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::decode::comparison::Mode;
+use crate::decode::worker::event::weakness;
 use crate::numbers::{count, nats, signed};
 use crate::spread::p99_name;
 use crate::tui::app::action::Command;
@@ -69,6 +70,9 @@ pub fn line(state: &State, width: u16) -> Line<'static> {
     }
     facts.retain(|fact| !fact.is_empty());
     facts.push(format!("RMS Δp {:.2} %", divergence.rms_delta_p * 100.0));
+    if let Some(weak) = weak_steps(state, divergence.steps) {
+        facts.insert(1, weak);
+    }
     if let Some(timed) = &pairs.timed {
         let (a, b) = (timed.a_ms.p50, timed.b_ms.p50);
         facts.insert(1, format!("alone A {a:.2} B {b:.2} ms = {:.2}×", a / b));
@@ -88,6 +92,21 @@ pub fn line(state: &State, width: u16) -> Line<'static> {
         spans.push(Span::styled(fact, style));
     }
     Line::from(spans)
+}
+
+/// What the counted steps say less by: those before anything was pruned, and those of a loop.
+fn weak_steps(state: &State, steps: usize) -> Option<String> {
+    let model = state.model.as_ref()?;
+    let window = model.info.window;
+    // The counted steps are the last ones, unless texts parted or a turn came between.
+    let is_plain = state.feed() == Mode::Forced && state.run.turns.is_empty();
+    let with = match is_plain {
+        true => Some(window.steps_with_middle(state.run.cached, steps)),
+        false => (window.middle(state.run.cached) == 0).then_some(0),
+    };
+    let with_middle = with.filter(|_| !model.plan().is_full());
+    let repeats = state.run.looping().filter(|_| is_plain).map_or(0, |found| found.repeats(steps));
+    weakness(steps, with_middle, repeats)
 }
 
 /// Divergence of every step on a logarithmic scale. Where steps share a column, the largest is

@@ -106,6 +106,18 @@ fn divergences_are_a_key_apart() {
     assert_eq!(state.screens.ab.cursor, Some(3));
 }
 
+/// A KLD of 0 was once shown without a word while the cache was still the dense one.
+#[test]
+fn steps_before_anything_was_pruned_are_called_so() {
+    let mut state = ready();
+    assert!(!text(&draw(&state)).contains("nothing pruned"), "{}", text(&draw(&state)));
+    state.run.cached = 124;
+    assert!(text(&draw(&state)).contains("  nothing pruned  "), "{}", text(&draw(&state)));
+    // 119 steps are compared; the first 24 of these had no middle.
+    state.run.cached = 176 + 94;
+    assert!(text(&draw(&state)).contains("nothing pruned in 24"), "{}", text(&draw(&state)));
+}
+
 #[test]
 fn orders_reach_the_engine_and_the_rest_stays_here() {
     let mut state = ready();

@@ -39,6 +39,8 @@ pub fn sheet(state: &State, _model: &ModelView) -> Sheet {
         "time_of_dense",
         "time_of_dense_low",
         "time_of_dense_high",
+        "steps_with_middle",
+        "steps_in_loop",
         "of_current_run",
     ];
     let Some(tuning) = &state.screens.tune else { return Sheet { columns, rows: Vec::new() } };
@@ -47,6 +49,8 @@ pub fn sheet(state: &State, _model: &ModelView) -> Sheet {
     let all = rows::rows(state, tuning);
     let rows = all.rows.iter().map(|row| {
         let (pin, tally, figures) = (row.pin, row.tally, row.figures);
+        // Of a row in whose steps nothing was pruned the file says that, and no loss.
+        let over = bench.measured_beside(pin);
         let divergence = figures.map(|figures| &figures.divergence);
         let kld = divergence.map(|divergence| divergence.kld);
         let beside = figures.and_then(|figures| figures.beside);
@@ -60,7 +64,7 @@ pub fn sheet(state: &State, _model: &ModelView) -> Sheet {
             json!(tally.bytes.v),
             json!(tally.middle),
             json!(1.0 - tally.saved),
-            json!(divergence.map(|divergence| divergence.steps)),
+            json!(over.map(|over| over.divergence.steps)),
             json!(kld.map(|kld| kld.mean)),
             json!(kld.map(|kld| kld.stderr)),
             json!(kld.map(|kld| kld.p50)),
@@ -73,7 +77,9 @@ pub fn sheet(state: &State, _model: &ModelView) -> Sheet {
             json!(beside.map(|beside| beside.median)),
             json!(beside.map(|beside| beside.low)),
             json!(beside.map(|beside| beside.high)),
-            json!(figures.map(|_| is_current)),
+            json!(over.and_then(|over| over.with_middle)),
+            json!(over.map(|over| over.repeats)),
+            json!(over.map(|_| is_current)),
         ]
     });
     Sheet { columns, rows: rows.collect() }
@@ -87,14 +93,16 @@ pub fn copied(state: &State) -> Option<String> {
     let bytes = tuning.tally(&pin.plan, pin.draft.window, None, tokens).bytes.total();
     let size = format!("{}: {} at {} tokens", pin.name, numbers::bytes(bytes), count(tokens));
     Some(match bench.figures(pin) {
+        None if bench.is_unpruned(pin) => format!("{size}, nothing pruned in the steps so far"),
         None => format!("{size}, not measured"),
         Some(figures) => {
             let kld = figures.divergence.kld;
             format!(
-                "{size}, mean KLD {} ± {} over {}",
+                "{size}, mean KLD {} ± {} over {}{}",
                 number(kld.mean as f32),
                 number(kld.stderr as f32),
-                numbers::counted(figures.divergence.steps, "step", "steps")
+                numbers::counted(figures.divergence.steps, "step", "steps"),
+                figures.weakness().map_or_else(String::new, |weak| format!(", {weak}"))
             )
         }
     })
@@ -127,12 +135,16 @@ pub fn explained(state: &State) -> Option<String> {
         numbers::percent(tally.saved, 1)
     );
     let loss = match bench.figures(pin) {
+        None if bench.is_unpruned(pin) => {
+            "In the steps that it was measured over nothing was pruned yet.".to_owned()
+        }
         None => "It is not measured over the tokens of the other rows.".to_owned(),
         Some(figures) => {
             let divergence = &figures.divergence;
-            let few = match notes::too_few(state) {
-                Some(_) => " That is too few to rank masks.",
-                None => "",
+            let few = match (notes::too_few(state), figures.weakness()) {
+                (Some(_), _) => " That is too few to rank masks.".to_owned(),
+                (None, Some(weak)) => format!(" Of them: {weak}."),
+                (None, None) => String::new(),
             };
             format!(
                 "Over {} its mean KLD from dense is {} ± {} nats, half of the steps lie under {}, and {} have the same likeliest token.{few}",

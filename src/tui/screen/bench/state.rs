@@ -153,6 +153,11 @@ impl Default for MaskBench {
     }
 }
 
+/// Whether a mask that leaves something out left nothing out in the steps of its measurement.
+fn is_unpruned(pin: &Pinned, figures: &Measured) -> bool {
+    figures.is_before_middle() && !pin.plan.is_full()
+}
+
 impl MaskBench {
     /// Whether a trial is one of the bench's.
     pub fn owns(id: u64) -> bool {
@@ -257,8 +262,20 @@ impl MaskBench {
     }
 
     /// The figures of a row that may stand beside those of the others: of the newest run that was
-    /// measured, and over the same tokens as the newest ones. `None` where it was not measured so.
+    /// measured, over the same tokens as the newest ones, and of steps in which its mask pruned
+    /// something. `None` where it was not measured so.
     pub fn figures<'a>(&'a self, pin: &'a Pinned) -> Option<&'a Measured> {
+        self.measured_beside(pin).filter(|figures| !is_unpruned(pin, figures))
+    }
+
+    /// Whether a row was measured over the tokens of the others where nothing was pruned yet: its
+    /// losses of 0 are those of the dense cache.
+    pub fn is_unpruned(&self, pin: &Pinned) -> bool {
+        self.measured_beside(pin).is_some_and(|figures| is_unpruned(pin, figures))
+    }
+
+    /// What was measured of a row over the same tokens as the newest figures of all rows.
+    pub fn measured_beside<'a>(&'a self, pin: &'a Pinned) -> Option<&'a Measured> {
         let newest_run = self.measured_in()?;
         let of_run = |pin: &'a Pinned| {
             pin.measured.as_ref().filter(|(of, _)| *of == newest_run).map(|(_, figures)| figures)
@@ -268,15 +285,14 @@ impl MaskBench {
         of_run(pin).filter(|figures| is_comparable(newest, figures))
     }
 
-    /// Number of steps that the figures are over; `None` without figures.
-    pub fn steps(&self) -> Option<usize> {
-        let figures = self.pins.iter().find_map(|pin| self.figures(pin))?;
-        Some(figures.divergence.steps)
+    /// What was last measured over the same tokens, of any row: which steps those are.
+    pub fn over(&self) -> Option<&Measured> {
+        self.pins.iter().find_map(|pin| self.measured_beside(pin))
     }
 
-    /// The steps that the figures are over, in words; `None` without figures.
-    pub fn covered(&self) -> Option<String> {
-        Some(self.pins.iter().find_map(|pin| self.figures(pin))?.covered())
+    /// Number of steps that the figures are over; `None` without figures.
+    pub fn steps(&self) -> Option<usize> {
+        Some(self.over()?.divergence.steps)
     }
 
     /// The rows that the filter leaves, sorted. `bytes` gives the size of a plan; rows without a

@@ -144,7 +144,7 @@ fn pin(state: &mut State, command: Command) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Measures all rows over the tokens so far, or stops. While text is generated no two rows would see
+/// Measures all rows over the last steps so far, or stops. While text is generated no two rows would see
 /// the same tokens, so the run is paused.
 fn measure(state: &mut State) -> Vec<Effect> {
     if state.replay {

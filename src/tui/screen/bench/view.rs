@@ -135,7 +135,8 @@ fn table(state: &State, tuning: &Tuning, rows: &BenchRows<'_>, area: Rect, buffe
             *model.plan() == pin.plan && model.info.window == pin.draft.window
         });
         let mark = if is_used { "● " } else { "  " };
-        let missing = if is_measured { String::new() } else { missing(chosen, &cell) };
+        let said = if bench.is_unpruned(pin) { "nothing pruned" } else { "not measured" };
+        let missing = if is_measured { String::new() } else { missing(said, chosen, &cell) };
         let role = if is_measured && !is_earlier { Role::Text } else { Role::Dim };
         let shown = match Some(pin.id) == bench.selected {
             true => Line::styled(format!("{mark}{text}{missing}"), theme.selected()),
@@ -158,15 +159,14 @@ fn table(state: &State, tuning: &Tuning, rows: &BenchRows<'_>, area: Rect, buffe
 }
 
 /// What is not there is said once, and every further column has its mark.
-fn missing(chosen: &[usize], cell: &impl Fn(usize, &str) -> String) -> String {
-    const SAID: &str = "not measured";
+fn missing(what: &str, chosen: &[usize], cell: &impl Fn(usize, &str) -> String) -> String {
     let figures = || chosen.iter().copied().filter(|&at| at >= FIGURES);
     let said: usize = figures().take(2).map(|at| COLUMNS[at].width + 2).sum();
-    if said < SAID.len() + 2 {
+    if said < what.len() + 2 {
         return figures().map(|at| cell(at, "–")).collect();
     }
     let rest = figures().skip(2).map(|at| cell(at, "–"));
-    format!("{SAID:>said$}{}", rest.collect::<String>())
+    format!("{what:>said$}{}", rest.collect::<String>())
 }
 
 /// What the figures are over, what is being measured, the columns that have no room, the order and
@@ -190,9 +190,12 @@ fn note(state: &State, pages: &[Vec<usize>], page: usize, is_short: bool) -> Str
     if bench.is_running(state.run.generation) {
         let (done, all) = bench.progress(state.run.generation);
         parts.push(format!("{done} of {all}{} left · {measures} stops", about(all - done)));
-    } else if let Some(covered) = bench.covered() {
-        let steps = bench.steps().unwrap_or_default();
-        let covered = if is_short { counted(steps, "step", "steps") } else { covered };
+    } else if let Some(over) = bench.over() {
+        let weakness = over.weakness().map_or_else(String::new, |weak| format!(", {weak}"));
+        let covered = match is_short {
+            true => format!("{}{weakness}", counted(over.divergence.steps, "step", "steps")),
+            false => format!("{}{weakness}", over.covered()),
+        };
         let few = if notes::too_few(state).is_some() { "too few to rank: " } else { "" };
         match bench.is_of_earlier(state.run.generation) {
             true if is_short => parts.push(format!("{few}run before, {covered}")),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::decode::session::Finish;
+use crate::decode::worker::event::Measured;
 use crate::spread::MedianInterval;
 
 /// Rows of the same bytes were once one stack with marks over one another.
@@ -81,6 +82,66 @@ fn too_few_tokens_to_rank_are_said_with_the_key_that_makes_more() {
     );
     send(&mut state, Event::Resumed);
     assert_eq!(state.toast, None, "it goes on");
+}
+
+/// Measures every rule in steps that are changed so.
+fn measure_changed(state: &mut State, change: impl Fn(&mut Measured)) {
+    letters(state, "a");
+    for trial in trials(&act(state, Command::Sweep)) {
+        let Event::Measured(mut one) = measured(Subject::Trial(trial.id), 0.01, 0) else {
+            panic!("figures")
+        };
+        change(&mut one);
+        send(state, Event::Measured(one));
+    }
+}
+
+/// The values of a column of the CSV.
+fn column(state: &State, name: &str) -> Vec<String> {
+    let csv = String::from_utf8(make(state, ExportFormat::Csv).unwrap()).unwrap();
+    let mut lines = csv.lines().map(|line| line.split(',').map(str::to_owned).collect());
+    let head: Vec<String> = lines.next().unwrap();
+    let at = head.iter().position(|title| title == name).expect("a column");
+    lines.map(|line: Vec<String>| line[at].clone()).collect()
+}
+
+/// Rows with KLD 0 and 100 % were once ranked in whose steps nothing had been pruned.
+#[test]
+fn rows_in_whose_steps_nothing_was_pruned_have_no_figures_and_say_so() {
+    let mut state = on_bench();
+    measure_changed(&mut state, |early| {
+        (early.with_middle, early.cached) = (Some(0), 124);
+        (early.divergence.kld, early.divergence.top1_agreement) = (Default::default(), 1.0);
+    });
+    state.toast = None;
+    let bench = &state.screens.bench;
+    assert!(bench.pins().iter().all(|pin| bench.figures(pin).is_none() && bench.is_unpruned(pin)));
+    let frame = shown(&state);
+    assert!(!frame.contains("100.0 %") && !frame.contains("not measured"), "{frame}");
+    assert!(frame.matches("nothing pruned").count() >= bench.pins().len(), "{frame}");
+    let flat = frame.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        flat.contains("a middle begins with 176 tokens, and these steps end at 124"),
+        "{frame}"
+    );
+    assert!(flat.contains("␣ goes on, then s measures"), "{frame}");
+    assert!(column(&state, "kld_mean").iter().all(String::is_empty));
+    assert!(column(&state, "steps_with_middle").iter().all(|steps| steps == "0"));
+}
+
+/// In a loop every mask is told little from dense, and nothing in the table or the file said so.
+#[test]
+fn steps_that_repeat_a_loop_are_said_on_screen_and_in_the_file() {
+    let mut state = on_bench();
+    measure_changed(&mut state, |looped| looped.repeats = 56);
+    state.toast = None;
+    let frame = shown(&state);
+    assert!(frame.contains("over the same 64 steps, ctx 1,601–1,664, 56 in a loop"), "{frame}");
+    assert!(frame.contains("56 of these steps repeat a loop of the text"), "{frame}");
+    assert!(column(&state, "steps_in_loop").iter().all(|steps| steps == "56"));
+    act(&mut state, Command::Explain);
+    let said = state.explained.clone().expect("words");
+    assert!(said.contains("56 in a loop"), "{said}");
 }
 
 #[test]

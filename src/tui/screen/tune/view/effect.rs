@@ -254,14 +254,11 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
         }
         Freshness::Measured(figures) => {
             let (steps, covered) = (figures.divergence.steps, figures.covered());
-            // No difference at all is that of a text that had no middle yet.
-            let forms = match figures.divergence.kld.max == 0.0 && !model.plan().is_full() {
-                true => [
-                    format!("{covered}, nothing pruned"),
-                    format!("{steps} steps, nothing pruned"),
-                    format!("{steps} steps"),
-                ],
-                false => [
+            let forms = match figures.weakness() {
+                Some(weak) => {
+                    [format!("{covered}, {weak}"), format!("{steps} steps, {weak}"), weak]
+                }
+                None => [
                     format!("measured · {covered}, forced"),
                     covered,
                     format!("measured · {steps} steps"),
