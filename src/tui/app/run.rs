@@ -70,6 +70,8 @@ pub struct RunView {
     pub kv: CacheBytes,
     /// Memory as the operating system reports it.
     pub memory: Option<Memory>,
+    /// Tokens in the cache when it was reported.
+    pub memory_at: usize,
     /// Live detail of the watched head.
     pub head: Option<HeadDetail>,
     /// Both sides, where there are two.
@@ -107,6 +109,7 @@ impl RunView {
             cached: 0,
             kv: CacheBytes::default(),
             memory: None,
+            memory_at: 0,
             head: None,
             pairs: Pairs::default(),
             turns: Vec::new(),
@@ -222,6 +225,11 @@ impl RunView {
     fn recent(&self) -> &[Step] {
         let own = self.own_steps();
         &own[own.len().saturating_sub(RECENT)..]
+    }
+
+    /// Number of steps that [`Self::rate`] is of.
+    pub fn recent_steps(&self) -> usize {
+        self.recent().len()
     }
 
     /// Tokens per second over the last steps, by the session's own clock; `None` before the first

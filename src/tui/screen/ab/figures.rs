@@ -5,12 +5,11 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::decode::comparison::Mode;
-use crate::decode::worker::event::weakness;
 use crate::numbers::{count, nats, signed};
 use crate::spread::p99_name;
 use crate::tui::app::action::Command;
 use crate::tui::app::keys::KeyContext;
-use crate::tui::app::pairs::{ComparedSide, voice};
+use crate::tui::app::pairs::{ComparedSide, voice, weak_steps};
 use crate::tui::app::state::State;
 use crate::tui::app::suffered;
 use crate::tui::app::text_lines::visible;
@@ -92,21 +91,6 @@ pub fn line(state: &State, width: u16) -> Line<'static> {
         spans.push(Span::styled(fact, style));
     }
     Line::from(spans)
-}
-
-/// What the counted steps say less by: those before anything was pruned, and those of a loop.
-fn weak_steps(state: &State, steps: usize) -> Option<String> {
-    let model = state.model.as_ref()?;
-    let window = model.info.window;
-    // The counted steps are the last ones, unless texts parted or a turn came between.
-    let is_plain = state.feed() == Mode::Forced && state.run.turns.is_empty();
-    let with = match is_plain {
-        true => Some(window.steps_with_middle(state.run.cached, steps)),
-        false => (window.middle(state.run.cached) == 0).then_some(0),
-    };
-    let with_middle = with.filter(|_| !model.plan().is_full());
-    let repeats = state.run.looping().filter(|_| is_plain).map_or(0, |found| found.repeats(steps));
-    weakness(steps, with_middle, repeats)
 }
 
 /// Divergence of every step on a logarithmic scale. Where steps share a column, the largest is

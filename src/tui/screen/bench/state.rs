@@ -184,12 +184,20 @@ impl MaskBench {
         if self.pins.len() >= MOST {
             return Added::Full;
         }
-        let id = self.next_id;
+        let (id, name) = (self.next_id, self.free_name(name));
         self.next_id += 1;
         let (aim, asked, measured) = (None, None, None);
         self.pins.push(Pinned { id, name, rule, draft, plan, aim, asked, measured });
         self.selected.get_or_insert(id);
         Added::New
+    }
+
+    /// A name that no row has: this one, with a number where it is taken.
+    fn free_name(&self, name: String) -> String {
+        let is_free = |name: &String| self.pins.iter().all(|pin| pin.name != *name);
+        let numbered = (2..).map(|number| format!("{name} ({number})"));
+        let found = std::iter::once(name.clone()).chain(numbered).find(is_free);
+        found.unwrap_or(name)
     }
 
     /// Pins a plan that was made to take so many bytes.

@@ -299,7 +299,7 @@ fn the_rows_are_a_table_in_every_form() {
     assert_eq!(md.lines().count(), rows + 2);
     assert!(md.lines().nth(1).unwrap().starts_with("| --- | --- |"), "{md}");
     assert!(
-        md.contains("| 0.01 | 0.00125 | 0.009 | 0.035 | 0 | 0.984375 |  | 3.609 | 4.5 | 0.81 | 0.79 | 0.84 | true |"),
+        md.contains("| 0.01 | 0.00125 | 0.009 | 0.035 | 0 | 0.984375 |  | 0.81 | 0.79 | 0.84 | 64 | 0 | true |"),
         "{md}"
     );
     let tex = made(ExportFormat::Tex);

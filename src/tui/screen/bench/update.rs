@@ -120,11 +120,16 @@ fn pin(state: &mut State, command: Command) -> Vec<Effect> {
     };
     let bench = &mut state.screens.bench;
     let before = bench.pins().len();
+    let mut known = 0;
     let added = match command {
         Command::Pin => pins::set(bench, tuning),
         Command::PinRules => pins::rules(bench, tuning, context, &sense),
         Command::PinNamed => pins::named(bench, tuning, model),
-        _ => pins::swept(bench, tuning),
+        _ => {
+            let swept = pins::swept(bench, tuning);
+            known = swept.known;
+            swept.added
+        }
     };
     let sentence = match (added, command) {
         (0, _) if before >= MOST => format!("the bench is full: {MOST} rows"),
@@ -135,12 +140,18 @@ fn pin(state: &mut State, command: Command) -> Vec<Effect> {
         (1, _) => "1 row pinned".to_owned(),
         (added, _) => format!("{added} rows pinned"),
     };
+    // Of an importance that reaches few channels most sizes are one mask.
+    let same = match known {
+        0 => String::new(),
+        1 => "; 1 more point is one of these masks".to_owned(),
+        n => format!("; {n} more points are the same masks as others"),
+    };
     let left_out = match (command, bench.left_out.len()) {
         (Command::PinRules, 1) => "; the rule below the rows has none".to_owned(),
         (Command::PinRules, n) if n > 1 => format!("; the {n} rules below the rows have none"),
         _ => String::new(),
     };
-    state.tell(format!("{sentence}{left_out}"), false);
+    state.tell(format!("{sentence}{same}{left_out}"), false);
     Vec::new()
 }
 

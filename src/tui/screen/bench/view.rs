@@ -112,7 +112,10 @@ fn table(state: &State, tuning: &Tuning, rows: &BenchRows<'_>, area: Rect, buffe
     let room = width.saturating_sub(others + 4).clamp(8, longest.max(COLUMNS[NAME].width));
     let cell = |at: usize, text: &str| match at {
         NAME => format!("{:<room$}", fitted(text.to_owned(), room)),
-        RULE => format!("  {:<14}", fitted(text.to_owned(), 14)),
+        RULE => {
+            let width = COLUMNS[RULE].width;
+            format!("  {:<width$}", fitted(text.to_owned(), width))
+        }
         _ => format!("  {text:>0$}", COLUMNS[at].width),
     };
     let steps = bench.steps().unwrap_or(usize::MAX);
