@@ -4,6 +4,7 @@
 use std::io::{IsTerminal, Write};
 
 use crate::printable::{Breaks, message, printable, printable_json};
+use crate::schema::{SCHEMA_VERSION, name_of};
 use crate::tui::app::link;
 use crate::{Error, Result};
 
@@ -73,10 +74,6 @@ pub fn note_json(value: &serde_json::Value) {
     let _ = writeln!(std::io::stderr(), "{}", printable_json(&value.to_string()));
 }
 
-/// The version of all JSON outputs: it grows when a key changes its meaning, its unit or its place,
-/// or goes. New keys may come without that.
-pub const SCHEMA_VERSION: u32 = 1;
-
 /// A JSON object that says what it is.
 #[derive(Debug, serde::Serialize)]
 struct Named<'a, T> {
@@ -102,9 +99,4 @@ pub fn json<T: serde::Serialize>(schema: &str, value: &T) -> Result<()> {
     let json = serde_json::to_string_pretty(&named)
         .map_err(|error| Error::run(format!("writing JSON: {error}")))?;
     as_it_is(&printable_json(&json))
-}
-
-/// The full name of a schema: `kscope.mask.show`.
-pub fn name_of(schema: &str) -> String {
-    format!("kscope.{}", schema.replace(' ', "."))
 }

@@ -12,7 +12,7 @@ use crate::tui::app::model::ModelView;
 use crate::tui::app::place::Place;
 use crate::tui::app::splits::Divider;
 use crate::tui::app::state::State;
-use crate::tui::export::Sheet;
+use crate::tui::export::{PrintedTable, Sheet};
 
 /// One screen. No field has a default, so that a new screen has to fill in each.
 pub struct ScreenParts {
@@ -51,6 +51,8 @@ pub struct ScreenParts {
     pub copy: fn(&State) -> Option<String>,
     /// Its data as a table.
     pub sheet: fn(&State, &ModelView) -> Sheet,
+    /// What a table for a page, in Markdown or LaTeX, has of that data; by default all of it.
+    pub printed: Option<fn(&State) -> PrintedTable>,
     /// File name of its exports; by default the name of the screen.
     pub file_stem: Option<fn(&State) -> String>,
 }

@@ -70,6 +70,19 @@ fn a_file_of_the_diff_is_on_the_map_at_once() {
     assert_eq!(effects, []);
     assert_eq!((state.screen, state.diff), (Screen::Map, true));
     assert!(state.other.as_ref().is_some_and(|other| other.label == "mine"));
+    let told = state.toast.as_ref().map(|toast| toast.sentence.clone()).expect("told");
+    assert!(told.contains("where mine differs, in ") && told.contains(" channel"), "{told}");
+}
+
+/// The first recent file is the mask at work: "where it differs" was an empty map.
+#[test]
+fn a_diff_with_what_is_at_work_says_that_no_channel_differs() {
+    let mut state = ready();
+    let info = Box::new(state.model.as_ref().unwrap().info.mask.clone().unwrap());
+    let window = Window::default();
+    update(&mut state, Action::PlanRead { info, window, to: PlanUse::Diff });
+    let told = state.toast.as_ref().map(|toast| toast.sentence.clone()).expect("told");
+    assert!(told.contains("differs from what is at work in no channel"), "{told}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::tui::app::action::Command;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
-use crate::tui::export::Sheet;
+use crate::tui::export::{PrintedColumn, PrintedTable, Sheet, ShownAs};
 use crate::tui::paint::number;
 use crate::tui::screen::Screen;
 use crate::tui::screen::bench::{notes, rows};
@@ -79,6 +79,35 @@ pub fn sheet(state: &State, _model: &ModelView) -> Sheet {
         ]
     });
     Sheet { columns, rows: rows.collect() }
+}
+
+/// The columns for a page: the others are in the CSV.
+pub fn printed(state: &State) -> PrintedTable {
+    let column = |of, title, shown| PrintedColumn { of, title, shown };
+    let over = state.screens.bench.over();
+    let note = match over {
+        None => format!("Bytes at {} tokens; no loss is measured.", count(state.target_context)),
+        Some(over) => format!(
+            "KLD in nats, mean and standard error over {}{}; bytes at {} tokens; time of a step over that of a dense step beside it.",
+            over.covered(),
+            over.weakness().map_or_else(String::new, |weak| format!(" ({weak})")),
+            count(state.target_context)
+        ),
+    };
+    PrintedTable {
+        columns: vec![
+            column("name", "mask", ShownAs::Plain),
+            column("rule", "rule", ShownAs::Plain),
+            column("kv_bytes", "KV", ShownAs::Bytes),
+            column("kld_mean", "KLD", ShownAs::Plain),
+            column("kld_stderr", "±", ShownAs::Plain),
+            column("kld_minus_baseline", "Δ KLD", ShownAs::Plain),
+            column("top1_agreement", "same top", ShownAs::Percent),
+            column("recall", "recall", ShownAs::Plain),
+            column("time_of_dense", "time", ShownAs::Plain),
+        ],
+        note,
+    }
 }
 
 /// The selected row in words.

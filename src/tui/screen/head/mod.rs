@@ -34,5 +34,6 @@ pub const SCREEN: ScreenParts = ScreenParts {
     explain: explain::channel,
     copy: export::value,
     sheet: channels::of_head,
+    printed: None,
     file_stem: Some(view::file_stem),
 };

@@ -3,9 +3,10 @@
 use serde_json::json;
 
 use crate::decode::worker::event::Measured;
+use crate::numbers::count;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
-use crate::tui::export::Sheet;
+use crate::tui::export::{PrintedColumn, PrintedTable, Sheet, ShownAs};
 use crate::tui::screen::tune::state::Freshness;
 
 /// One row per mask: in use, set, saved, and every point of the sweep. Figures that are missing or
@@ -103,4 +104,25 @@ pub fn sheet(state: &State, model: &ModelView) -> Sheet {
         }));
     }
     Sheet { columns, rows }
+}
+
+/// The columns for a page: the others are in the CSV.
+pub fn printed(state: &State) -> PrintedTable {
+    let column = |of, title, shown| PrintedColumn { of, title, shown };
+    PrintedTable {
+        columns: vec![
+            column("what", "mask", ShownAs::Plain),
+            column("kept_share", "K kept", ShownAs::Percent),
+            column("kv_bytes_at_context", "KV", ShownAs::Bytes),
+            column("steps", "steps", ShownAs::Plain),
+            column("kld_mean", "KLD", ShownAs::Plain),
+            column("kld_stderr", "±", ShownAs::Plain),
+            column("top1_agreement", "same top", ShownAs::Percent),
+            column("time_of_dense", "time", ShownAs::Plain),
+        ],
+        note: format!(
+            "KLD in nats, mean and standard error over the steps; bytes at {} tokens; time of a step over that of a dense step beside it.",
+            count(state.target_context)
+        ),
+    }
 }
