@@ -74,14 +74,13 @@ fn every_value_is_whole_on_a_small_screen() {
 fn costs_say_which_context_and_which_load_they_are_of() {
     let (mut state, _) = shown(&[Command::Metric]);
     state.size = (200, 60);
-    (state.screens.plan.ctx, state.screens.plan.batch) = (32_768, 4_096);
     let drawn = text(&draw(&state));
     let line = |words: &str| {
         let found = drawn.lines().find(|line| line.contains(words));
         found.unwrap_or_else(|| panic!("{words}: {drawn}")).to_owned()
     };
     let price = line("$/M out");
-    assert!(price.contains("dense does not fit") && price.contains("at 32,768 × 4,096"), "{price}");
+    assert!(price.contains("dense does not fit") && price.contains("at 32,768 × 16"), "{price}");
     let plan = &state.screens.plan;
     let load = line("requests a day of");
     let requests = crate::numbers::count(plan.requests);
