@@ -72,15 +72,20 @@ pub struct CudaReport {
     pub balance: Balance,
     /// The settings that could be measured.
     pub rows: Vec<CudaRow>,
-    /// The others.
+    /// Those that the GPU has no memory for.
     pub not_measured: Vec<NotMeasured>,
+    /// Why the last recording that failed did: then rows hold the host's launches.
+    pub not_recorded: Option<String>,
+    /// What ended the run before its last setting; the rows before it stand.
+    pub failed: Option<String>,
 }
 
 /// Runs the measurements of `settings`, `(sequences, tokens)` each. `note` gets one sentence per
 /// setting.
 ///
 /// # Errors
-/// The first setting's, where none could be measured; otherwise settings that do not fit are listed.
+/// What fails before the first setting. Settings that do not fit the memory are listed; any other
+/// failure ends the run, because nothing on the GPU can be trusted after it, and is in the report.
 pub fn run(
     gpu: &Gpu,
     settings: &[(usize, usize)],
@@ -93,9 +98,10 @@ pub fn run(
         balance,
         rows: Vec::new(),
         not_measured: Vec::new(),
+        not_recorded: None,
+        failed: None,
     };
     note(&format!("{} copies {:.0} GB/s", report.gpu, report.copy_gbps));
-    let mut failures: Vec<Error> = Vec::new();
     for &(batch, tokens) in settings {
         // A single sequence is measured over all layers, each with its own memory, so that the
         // GPU's cache holds none of it. Many sequences are larger than any cache in a single layer,
@@ -104,22 +110,27 @@ pub fn run(
         let said = format!("batch {batch}, {} tokens", count(tokens));
         match setting(gpu, (batch, tokens), together, balance) {
             Ok(row) => {
+                let (row, not_recorded) = row;
                 let (dense, pruned) = (row.dense_ms, row.pruned_ms);
                 note(&format!("{said}: dense {dense:.3} ms, pruned {pruned:.3} ms"));
                 report.rows.push(row);
+                report.not_recorded = not_recorded.or(report.not_recorded);
+            }
+            // Memory that is not there.
+            Err(Error::Input(why)) => {
+                note(&format!("{said}: {why}"));
+                report.not_measured.push(NotMeasured { batch, tokens, why });
             }
             Err(error) => {
-                note(&format!("{said}: {error}"));
-                failures.push(error);
-                let why = failures[failures.len() - 1].to_string();
-                report.not_measured.push(NotMeasured { batch, tokens, why });
+                report.failed = Some(format!("{said}: {error}"));
+                break;
             }
         }
     }
-    match failures.into_iter().next() {
-        Some(first) if report.rows.is_empty() => Err(first),
-        _ => Ok(report),
+    if let Some(cause) = &report.not_recorded {
+        note(&format!("steps go to the GPU launch by launch, which is slower: {cause}"));
     }
+    Ok(report)
 }
 
 /// Seconds that `work` takes on the GPU.
@@ -163,8 +174,8 @@ struct Side {
     bytes: usize,
     layers: usize,
     ends: Ends,
-    /// The step, recorded as a model's is; `None` where the GPU does not record it.
-    recording: Option<Graph>,
+    /// The step, recorded as a model's is, or why the GPU does not record it.
+    recording: Result<Graph>,
 }
 
 impl Side {
@@ -177,13 +188,14 @@ impl Side {
         let layout = sequences[0].layout();
         let (geometry, layers) = (layout.geometry(), layout.spec().shape().layers);
         let batch = Batch::new(geometry, balance);
-        let mut side = Self { batch, sequences, bytes: 0, layers, ends, recording: None };
+        let recording = Err(Error::run("nothing was recorded"));
+        let mut side = Self { batch, sequences, bytes: 0, layers, ends, recording };
         let mut all: Vec<&mut DeviceSequence<Gpu>> = side.sequences.iter_mut().collect();
         side.batch.begin(gpu, &mut all)?;
         side.bytes = side.sequences.iter().map(|sequence| sequence.bytes().total()).sum();
         // Once launch by launch, so that nothing is left to load.
         side.attend(gpu)?;
-        side.recording = gpu.record(&mut || side.attend(gpu)).ok();
+        side.recording = gpu.record(&mut || side.attend(gpu));
         Ok(side)
     }
 
@@ -195,8 +207,8 @@ impl Side {
     fn seconds(&self, gpu: &Gpu) -> Result<f64> {
         let mut step = || self.attend(gpu);
         seconds(gpu, || match &self.recording {
-            Some(recording) => gpu.repeat(recording, &mut step),
-            None => step(),
+            Ok(recording) => gpu.repeat(recording, &mut step),
+            Err(_) => step(),
         })
     }
 }
@@ -206,7 +218,7 @@ fn setting(
     (batch, tokens): (usize, usize),
     together: usize,
     balance: Balance,
-) -> Result<CudaRow> {
+) -> Result<(CudaRow, Option<String>)> {
     let mask = masks::llama(SHAPE);
     let shape = Shape { layers: together, ..SHAPE };
     let of = |mask: ChannelMask| -> Result<Arc<DeviceMask<Gpu>>> {
@@ -225,7 +237,12 @@ fn setting(
         .collect();
     gpu.write(&mut rows, 0, bytemuck::cast_slice(&bits))?;
     let row = gpu.address(&rows);
-    let q = row;
+    // Queries of every sequence, which may be more numbers than the rows have.
+    let mut queries = gpu.allocate(batch * HEADS * SHAPE.head_dim * 2)?;
+    let cycled: Vec<u16> =
+        bits.iter().copied().cycle().take(batch * HEADS * SHAPE.head_dim).collect();
+    gpu.write(&mut queries, 0, bytemuck::cast_slice(&cycled))?;
+    let q = gpu.address(&queries);
     let out = gpu.allocate(batch * HEADS * SHAPE.head_dim * 2)?;
     let out = Numbers::new(gpu.address(&out), HEADS * SHAPE.head_dim, Dtype::Bf16);
 
@@ -242,7 +259,8 @@ fn setting(
     let (mut times, mut bytes) = ([vec![0.0; ROUNDS], vec![0.0; ROUNDS]], [0, 0]);
     let ends = (q, out);
     let dense = Side::new(gpu, dense, balance, ends)?;
-    let mut recorded = dense.recording.is_some();
+    let cause = |side: &Side| side.recording.as_ref().err().map(ToString::to_string);
+    let mut not_recorded = cause(&dense);
     for first in (0..SHAPE.layers).step_by(together) {
         let own = of(ChannelMask::from_fn(shape, |layer, head, channel| {
             mask.head(first + layer, head)[channel]
@@ -254,7 +272,7 @@ fn setting(
             pruned.push(sequence);
         }
         let pruned = Side::new(gpu, pruned, balance, ends)?;
-        recorded &= pruned.recording.is_some();
+        not_recorded = cause(&pruned).or(not_recorded);
         for round in 0..=ROUNDS {
             let step = [dense.seconds(gpu)?, pruned.seconds(gpu)?];
             // The first round warms up.
@@ -266,7 +284,7 @@ fn setting(
         bytes[1] += pruned.bytes;
     }
     let [dense_time, pruned_time] = times.map(|mut times| median(&mut times));
-    Ok(CudaRow {
+    let row = CudaRow {
         batch,
         tokens,
         dense_ms: dense_time * 1e3,
@@ -274,6 +292,7 @@ fn setting(
         pruned_ms: pruned_time * 1e3,
         pruned_gbps: bytes[1] as f64 / pruned_time / 1e9,
         byte_ratio: bytes[0] as f64 / bytes[1] as f64,
-        recorded,
-    })
+        recorded: not_recorded.is_none(),
+    };
+    Ok((row, not_recorded))
 }

@@ -22,6 +22,24 @@ struct MeasuredStep {
 #[derive(serde::Deserialize)]
 struct MeasuredFile {
     rows: Vec<MeasuredStep>,
+    /// Of a GPU alone.
+    #[serde(default)]
+    gpu_steps: Option<MeasuredOnGpu>,
+}
+
+/// How a GPU's steps were made; older files say less.
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct MeasuredOnGpu {
+    memory_bytes: Option<u64>,
+    without: LeftOut,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct LeftOut {
+    logits: bool,
+    attention: bool,
 }
 
 /// Time of a step: `fixed + per_sequence * (batch - 1) + per_byte * bytes of K/V of all sequences`,
@@ -143,6 +161,8 @@ pub struct Calibration {
     pub device: String,
     /// Threads of the rows that are used: those of the fastest.
     pub threads: usize,
+    /// Bytes of the GPU's memory, where the steps ran on one and its file says so.
+    pub memory_bytes: Option<u64>,
     /// The line of dense decode.
     pub dense: StepLine,
     rows: Vec<MeasuredStep>,
@@ -155,7 +175,7 @@ const DENSE: &str = "dense";
 /// Reads the results of `kscope bench decode --json`, one file or several of one model and device.
 pub fn read_measured(paths: &[&Path], model: &str, kv_dtype: &str) -> Result<Calibration> {
     let origin = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-    let mut rows = Vec::new();
+    let (mut rows, mut memory_bytes) = (Vec::new(), None);
     for path in paths {
         let text = input_file::read_json(path, input_file::MEASUREMENTS)?;
         let file: MeasuredFile = serde_json::from_str(&text).map_err(|cause| {
@@ -164,9 +184,17 @@ pub fn read_measured(paths: &[&Path], model: &str, kv_dtype: &str) -> Result<Cal
                 path.display()
             ))
         })?;
+        let MeasuredOnGpu { memory_bytes: of_gpu, without } = file.gpu_steps.unwrap_or_default();
+        if without.logits || without.attention {
+            return Err(Error::input(format!(
+                "{}: its steps left parts out (KSCOPE_CUDA_WITHOUT), so they say nothing of whole ones",
+                path.display()
+            )));
+        }
+        memory_bytes = memory_bytes.or(of_gpu);
         rows.extend(file.rows);
     }
-    Calibration::of_rows(rows, origin, model, kv_dtype)
+    Ok(Calibration { memory_bytes, ..Calibration::of_rows(rows, origin, model, kv_dtype)? })
 }
 
 impl Calibration {
@@ -240,7 +268,7 @@ impl Calibration {
             .filter_map(|name| Some((line(&name).filter(|l| l.per_gigabyte_ms > 0.0)?, name)))
             .map(|(line, name)| (name, line))
             .collect();
-        Ok(Self { origin, device, threads, dense, rows, others })
+        Ok(Self { origin, device, threads, memory_bytes: None, dense, rows, others })
     }
 
     /// The numbers of sequences that were measured, ascending.
@@ -371,6 +399,32 @@ mod tests {
         assert!(
             fitted.checks().len() == 16 && fitted.checks().iter().all(|c| c.error.abs() < 1e-6)
         );
+    }
+
+    #[test]
+    fn of_a_gpu_the_memory_is_read_and_steps_that_left_parts_out_are_refused() {
+        let step = |row: &MeasuredStep| {
+            serde_json::json!({
+                "model": row.model, "device": "cuda:0 (a GPU)", "kv_dtype": row.kv_dtype, "depth": row.depth,
+                "threads": 1, "batch": row.batch, "plan": row.plan, "median_ms": row.median_ms,
+                "kv_bytes": row.kv_bytes
+            })
+        };
+        let read = |gpu_steps: serde_json::Value| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("bench.json");
+            let steps: Vec<_> = rows(&[1]).iter().map(step).collect();
+            let file = serde_json::json!({ "rows": steps, "gpu_steps": gpu_steps });
+            std::fs::write(&path, file.to_string()).unwrap();
+            read_measured(&[&path], "smollm2-135m", "f16")
+        };
+        let whole =
+            serde_json::json!({ "memory_bytes": 80u64 << 30, "without": { "logits": false } });
+        assert_eq!(read(whole).unwrap().memory_bytes, Some(80 << 30));
+        assert_eq!(read(serde_json::Value::Null).unwrap().memory_bytes, None);
+        let less = serde_json::json!({ "without": { "logits": true, "attention": false } });
+        let refused = read(less).unwrap_err().to_string();
+        assert!(refused.contains("KSCOPE_CUDA_WITHOUT"), "{refused}");
     }
 
     #[test]

@@ -325,11 +325,21 @@ impl PlanArgs {
             };
             return Ok(Some((gpu.name.clone(), steps)));
         }
-        let name = match steps.threads {
-            1 => format!("{} (1 thread)", steps.device),
-            threads => format!("{} ({threads} threads)", steps.device),
+        let (name, bytes) = match (steps.memory_bytes, steps.threads) {
+            (Some(bytes), _) => (steps.device.clone(), bytes),
+            (None, _) if steps.device.starts_with("cuda") => {
+                return Err(Error::input(format!(
+                    "{}: it does not say how much memory {} has: name the GPU with --gpu and --measured-on",
+                    steps.origin, steps.device
+                )));
+            }
+            (None, threads) => {
+                let threads = numbers::counted(threads, "thread", "threads");
+                let free = machine::available_bytes().unwrap_or(0);
+                (format!("{} ({threads})", steps.device), free)
+            }
         };
-        let free = machine::available_bytes().unwrap_or(0) as f64 / f64::from(1 << 30);
+        let free = bytes as f64 / f64::from(1 << 30);
         gpus.push(PlanGpu {
             name: name.clone(),
             memory_gib: free,

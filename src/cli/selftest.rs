@@ -49,6 +49,8 @@ const RECORDED: &str =
 #[cfg(feature = "cuda-types")]
 fn on_gpu(ordinal: usize, args: &SelftestArgs) -> Result<()> {
     use super::output;
+    // Whole models below take them; a value that is none is refused whichever cases run.
+    crate::model::device::StepSettings::from_environment()?;
     let gpu = crate::attention::cuda::Gpu::open(ordinal)?;
     output::line(&format!("{}: every case against the scalar oracle", gpu.name()?))?;
     let is_wanted =

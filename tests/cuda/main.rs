@@ -5,6 +5,7 @@ mod codes;
 mod decoder;
 mod driver;
 mod fatbin;
+mod first_day;
 mod program;
 mod prompts;
 mod quantised;

@@ -225,6 +225,8 @@ fn steps_that_are_not_captured_are_no_secret() {
     assert_eq!(code, Some(0), "{errors}");
     let report: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(report["rows"][0]["recorded"], false, "{report}");
+    assert!(report["not_recorded"].as_str().unwrap().starts_with("capturing"), "{report}");
+    assert!(errors.contains("launch by launch, which is slower: capturing"), "{errors}");
     let (code, out, _) = over("selftest --device cuda --filter recorded");
     assert_eq!(code, Some(1), "{out}");
     assert!(out.contains("FAILED") && out.contains("0 of 40 steps repeated a recording"), "{out}");
@@ -274,6 +276,15 @@ fn what_a_gpu_cannot_do_is_one_sentence() {
     assert!(text.contains("on the GPU, which has") && text.contains(" left of 61.0 MiB"), "{text}");
     let text = refused("KSCOPE_FATBIN", "Cargo.toml", &[]);
     assert!(text.contains("KSCOPE_FATBIN=Cargo.toml") && text.contains("nvcc -fatbin"), "{text}");
+    let text = String::from_utf8(
+        over_the_driver(&program, Doing::AtOnce, &log)
+            .args("bench attention --device cuda --tokens 64".split(' '))
+            .env("KSCOPE_CUDA_WITHOUT", "logits")
+            .output()
+            .unwrap()
+            .stderr,
+    );
+    assert!(text.unwrap().contains("KSCOPE_CUDA_WITHOUT leaves nothing out"), "no attention");
     for (name, wrong) in [
         ("KSCOPE_CUDA_WAVES", "four"),
         ("KSCOPE_CUDA_LEAST_BYTES", "0"),

@@ -21,7 +21,7 @@ use cudarc::nvrtc::Ptx;
 use super::blas::{Blas, WORKSPACE_BYTES};
 use super::device::{Device, FreeMemory, MatrixProduct};
 use super::launch::{Kernel, Launch};
-use crate::{Error, Result, input_file};
+use crate::{Error, Result, input_file, numbers};
 
 /// The compiled kernels: machine code for sm_80 and sm_90a, and PTX. Empty in a build that only
 /// checks types.
@@ -258,7 +258,7 @@ pub fn unusable(ordinal: usize, cause: &str) -> Error {
 fn failed(doing: &str, cause: DriverError) -> Error {
     match cause.0 {
         CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
-            Error::run(format!("{doing}: the GPU's memory is full"))
+            Error::input(format!("{doing}: the GPU's memory is full"))
         }
         _ => Error::run(format!("{doing}: {cause}")),
     }
@@ -277,7 +277,17 @@ impl Device for Gpu {
     fn allocate(&self, bytes: usize) -> Result<Self::Memory> {
         // SAFETY: the contents are undefined, as the trait says.
         unsafe { self.stream.alloc(bytes) }.map_err(|cause| {
-            failed(&format!("taking {}", crate::numbers::bytes(bytes as u64)), cause)
+            let what = format!("taking {}", numbers::bytes(bytes as u64));
+            match (cause.0, self.free_memory()) {
+                (CUresult::CUDA_ERROR_OUT_OF_MEMORY, Ok(Some(FreeMemory { free, total }))) => {
+                    Error::input(format!(
+                        "{what}: the GPU's memory is full, {} of {} are left",
+                        numbers::bytes(free),
+                        numbers::bytes(total)
+                    ))
+                }
+                _ => failed(&what, cause),
+            }
         })
     }
 
@@ -400,10 +410,14 @@ impl Device for Gpu {
         self.stream.begin_capture(mode).map_err(capturing)?;
         let done = work();
         // After a failure, too: the stream must not stay in capture.
+        // What failed while memory was given back inside the capture is kept by cudarc and said at the
+        // next call, which would then be no end of the capture, or no launch.
+        let kept = self.stream.context().check_err();
         let captured = self
             .stream
             .end_capture(InstantiateFlags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH);
-        let graph = done.and(captured.map_err(capturing))?;
+        let kept = kept.and(self.stream.context().check_err());
+        let graph = done.and(kept.map_err(capturing)).and(captured.map_err(capturing))?;
         graph.map(Graph).ok_or_else(|| Error::run("capturing a decode step: the graph is empty"))
     }
 

@@ -65,9 +65,9 @@ pub(super) fn run(args: &BenchAttentionArgs) -> Result<()> {
     }
     if gpu::ordinal(args.device).is_some() && !args.plan.is_empty() {
         return Err(Error::input(format!(
-            "--device {}: plans with channels of 2, 4 or 8 bits, such as {}, work on the CPU only",
+            "--device {}: `bench attention` measures dense decode and a mask there; `bench decode --plan {}` measures plans",
             args.device,
-            args.plan.join(", ")
+            args.plan.join(" --plan ")
         )));
     }
     match gpu::ordinal(args.device) {

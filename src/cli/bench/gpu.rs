@@ -105,10 +105,23 @@ pub(super) fn measure(ordinal: usize, [batches, tokens]: [&[usize]; 2], json: bo
         }
     };
     let gpu = crate::attention::cuda::Gpu::open(ordinal)?;
-    let balance = crate::attention::cuda::Balance::from_environment()?;
+    let settings_of = crate::model::device::StepSettings::from_environment()?;
+    if settings_of.without != Default::default() {
+        return Err(Error::input("KSCOPE_CUDA_WITHOUT leaves nothing out of `bench attention`"));
+    }
+    let balance = settings_of.balance;
     let report = gpu_attention::run(&gpu, &settings, balance, output::note)?;
+    let ended = match &report.failed {
+        Some(cause) => Err(Error::run(cause.clone())),
+        None if report.rows.is_empty() => {
+            let first = report.not_measured.first().map(|of| of.why.clone());
+            Err(Error::input(first.unwrap_or_else(|| "there is no setting".to_owned())))
+        }
+        None => Ok(()),
+    };
     if json {
-        return output::json("bench gpu", &report);
+        output::json("bench gpu", &report)?;
+        return ended;
     }
     let mut text =
         format!("{}: copies {:.0} GB/s (read and written)", report.gpu, report.copy_gbps);
@@ -138,12 +151,13 @@ pub(super) fn measure(ordinal: usize, [batches, tokens]: [&[usize]; 2], json: bo
             row.byte_ratio
         );
     }
-    if report.rows.iter().any(|row| !row.recorded) {
-        text += "\nlaunch by launch: this GPU records no steps";
+    if let Some(cause) = &report.not_recorded {
+        text += &format!("\nlaunch by launch: {cause}");
     }
     for of in &report.not_measured {
         let tokens = numbers::count(of.tokens);
         text += &format!("\n{:>6} {tokens:>7} not measured: {}", of.batch, of.why);
     }
-    output::line(&text)
+    output::line(&text)?;
+    ended
 }

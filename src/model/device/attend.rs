@@ -279,11 +279,15 @@ impl Attend {
         }
     }
 
-    /// How a device makes its steps; `None` where attention is computed in this process.
-    pub(super) fn settings(&self) -> Option<StepSettings> {
+    /// How a device makes its steps, and the bytes of its memory where it knows them; `None` where
+    /// attention is computed in this process.
+    pub(super) fn device(&self) -> Option<(StepSettings, Option<u64>)> {
         match self {
             Self::Host(_) => None,
-            Self::Device(device) => Some(device.settings()),
+            Self::Device(device) => {
+                let memory = device.free_memory().ok().flatten();
+                Some((device.settings(), memory.map(|memory| memory.total)))
+            }
         }
     }
 

@@ -95,9 +95,9 @@ impl TensorDecoder {
 
     /// What became of the steps so far; `None` where attention is computed in this process.
     pub(super) fn device_steps(&self) -> Option<DeviceSteps> {
-        let settings = self.attend().settings()?;
+        let (settings, memory_bytes) = self.attend().device()?;
         let steps = self.steps.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        Some(DeviceSteps { settings, ..steps.counts().clone() })
+        Some(DeviceSteps { settings, memory_bytes, ..steps.counts().clone() })
     }
 
     /// Until the result is dropped, another thread than the decoding one may compute here, too. No

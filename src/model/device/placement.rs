@@ -26,7 +26,7 @@ pub(crate) fn failed(error: candle_core::Error) -> Error {
     let text = error.to_string();
     let first = text.lines().next().unwrap_or_default();
     if first.contains("OUT_OF_MEMORY") {
-        return Error::run(
+        return Error::input(
             "the GPU's memory is full: a shorter context, fewer sequences or quantised weights take less",
         );
     }

@@ -39,6 +39,8 @@ pub struct DeviceSteps {
     /// How they are made.
     #[serde(flatten)]
     pub settings: StepSettings,
+    /// Bytes of the device's memory, where it knows them.
+    pub memory_bytes: Option<u64>,
     /// All of them.
     pub steps: u64,
     /// Those that repeated a recording.

@@ -2,7 +2,7 @@
 //! lists needs whose absence is a failure.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use kscope::model::load::Source;
@@ -38,7 +38,7 @@ const NEEDS: [Need; 5] = [
     },
     Need {
         name: "cuda-build",
-        is_there: || cuda_program().is_file(),
+        is_there: is_cuda_program_there,
         missing: "the program with feature `cuda`, at target-cuda/release/kscope or where KSCOPE_CUDA_PROGRAM says",
     },
     Need {
@@ -110,6 +110,30 @@ pub fn smollm2() -> Option<PathBuf> {
 pub fn cuda_program() -> PathBuf {
     let set = std::env::var_os("KSCOPE_CUDA_PROGRAM").map(PathBuf::from);
     set.unwrap_or_else(|| root().join("target-cuda/release/kscope"))
+}
+
+/// Whether there is such a program, and it is no older than what it is built of: another would be
+/// tested otherwise. One that `KSCOPE_CUDA_PROGRAM` names is taken as it is.
+fn is_cuda_program_there() -> bool {
+    let program = cuda_program();
+    let changed = |path: &Path| path.metadata().and_then(|of| of.modified()).ok();
+    let Some(built) = changed(&program) else { return false };
+    if std::env::var_os("KSCOPE_CUDA_PROGRAM").is_some() {
+        return true;
+    }
+    let sources = ["src", "kernels/cuda"].map(|folder| files_below(&root().join(folder)));
+    let newer =
+        sources.into_iter().flatten().find(|path| changed(path).is_some_and(|at| at > built));
+    if let Some(newer) = &newer {
+        eprintln!("{} is older than {}: cargo xtask cuda", program.display(), newer.display());
+    }
+    newer.is_none()
+}
+
+/// All files below a folder.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|of| of.path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
 
 /// The published Llama mask, which is not part of the repository: in the folder that
