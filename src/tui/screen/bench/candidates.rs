@@ -68,7 +68,7 @@ pub(super) fn keys(state: &State, tuning: &Tuning, pane: &mut Pane<'_>) {
         (Command::PinRules, by_rule),
         (Command::PinNamed, "pins the plans that other programs offer".to_owned()),
         (Command::PinSweep, "pins the points of Tune's sweep".to_owned()),
-        (Command::Sweep, format!("then measures all rows over the last {STRETCH} steps so far")),
+        (Command::Sweep, format!("then measures all rows over the last {STRETCH} steps")),
     ] {
         let is_off = state.replay && matches!(command, Command::PinSweep | Command::Sweep);
         let does = if is_off { format!("{does}: not in a recording") } else { does };

@@ -14,6 +14,7 @@ use crate::tui::app::run::Step;
 use crate::tui::app::state::State;
 use crate::tui::app::{side, strips};
 use crate::tui::color::Role;
+use crate::tui::fitting::best;
 use crate::tui::paint::{placeholder, put};
 use crate::tui::screen::perf::{gauge, layout};
 use crate::tui::widget::pane::Pane;
@@ -44,7 +45,10 @@ fn allocator(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         return;
     };
     // It comes less often than tokens, so that it is of a shorter cache than the one above.
-    pane.title("memory", &format!("measured at {} tokens", count(state.run.memory_at)));
+    let room = usize::from(pane.area.width).saturating_sub("memory".len() + 3);
+    let at = count(state.run.memory_at);
+    let forms = [format!("measured at {at} tokens"), format!("at {at} tokens")];
+    pane.title("memory", &best(room, forms));
     let allocated = numbers::bytes(memory.kv_allocated);
     pane.row_of("allocator", [format!("{allocated} of whole blocks"), allocated]);
     if let Some(formula) = memory.kv_stored {

@@ -33,7 +33,9 @@ pub(super) fn cost(state: &State, report: &CapacityReport, pane: &mut Pane<'_>) 
     let dense = million("dense", row.usd_per_million_dense);
     let both = format!("{dense}, {}", million("stored", row.usd_per_million));
     let at = format!("at {} × {}", count(row.ctx), count(row.batch));
-    pane.row_of("$/M out", [format!("{both}, {at}"), both]);
+    let short = |usd_of: Option<f64>| usd_of.map_or_else(|| "no fit".to_owned(), usd);
+    let shortest = format!("{} → {}", short(row.usd_per_million_dense), short(row.usd_per_million));
+    pane.row_of("$/M out", [format!("{both}, {at}"), both, shortest]);
     let rows = report.scenarios.len() as u16 + CHART_ROWS + 4;
     if let Some(load) = report.load.filter(|_| pane.area.height >= rows) {
         let requests = format!("{} requests a day", count(load.requests_per_day as usize));
