@@ -55,7 +55,7 @@ impl Window {
     /// How many of `steps` decode steps, after the last of which a sequence has `end` tokens, saw a
     /// middle. In the others nothing was pruned, whatever the mask.
     pub fn steps_with_middle(&self, end: usize, steps: usize) -> usize {
-        let with = (end + 1).saturating_sub(self.first_middle());
+        let with = end.saturating_add(1).saturating_sub(self.first_middle());
         with.min(steps)
     }
 }
