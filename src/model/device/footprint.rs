@@ -100,7 +100,7 @@ pub(super) fn block_kinds(
 }
 
 /// Parts that come in blocks: none where the file has another order of rows.
-pub(super) fn in_blocks<'a>(spec: &'a LinearSpec) -> &'a [PartSpec] {
+pub(super) fn in_blocks(spec: &LinearSpec) -> &[PartSpec] {
     if spec.order.is_some() { &[] } else { &spec.parts }
 }
 
