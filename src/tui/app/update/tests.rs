@@ -1,5 +1,6 @@
 //! What each action changes, and a long walk of random ones.
 
+mod editing;
 mod lists;
 mod named_keys;
 mod tasks;

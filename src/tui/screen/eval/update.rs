@@ -1,8 +1,6 @@
 //! Evaluating from the screen: the form, the order, and the news of a run.
 
-use ratatui::crossterm::event::Event as TerminalEvent;
-use tui_input::backend::crossterm::EventHandler;
-use tui_input::{Input, InputRequest};
+use tui_input::Input;
 
 use crate::decode::worker::Prompt;
 use crate::decode::worker::event::MaskInfo;
@@ -53,14 +51,8 @@ pub fn focus(state: &State) -> Option<KeyContext> {
 
 /// Adds typed text to the selected field.
 pub fn typed(state: &mut State, typed: Typed) {
-    let Some(input) = &mut state.screens.eval.typing else { return };
-    match typed {
-        Typed::Key(key) => drop(input.handle_event(&TerminalEvent::Key(key))),
-        Typed::Paste(text) => {
-            for c in text.chars().filter(|c| !c.is_control()) {
-                input.handle(InputRequest::InsertChar(c));
-            }
-        }
+    if let Some(input) = &mut state.screens.eval.typing {
+        typed.into_line(input, usize::MAX);
     }
 }
 

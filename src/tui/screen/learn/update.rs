@@ -1,8 +1,6 @@
 //! Learning from the screen: the form, the orders, and the notices of a run.
 
-use ratatui::crossterm::event::Event as TerminalEvent;
-use tui_input::backend::crossterm::EventHandler;
-use tui_input::{Input, InputRequest};
+use tui_input::Input;
 
 use crate::decode::worker::event::MaskInfo;
 use crate::learn::estimate::Pace;
@@ -51,14 +49,8 @@ pub fn focus(state: &State) -> Option<KeyContext> {
 
 /// Adds typed text to the selected field.
 pub fn typed(state: &mut State, typed: Typed) {
-    let Some(input) = &mut state.screens.learn.typing else { return };
-    match typed {
-        Typed::Key(key) => drop(input.handle_event(&TerminalEvent::Key(key))),
-        Typed::Paste(text) => {
-            for c in text.chars().filter(|c| !c.is_control()) {
-                input.handle(InputRequest::InsertChar(c));
-            }
-        }
+    if let Some(input) = &mut state.screens.learn.typing {
+        typed.into_line(input, usize::MAX);
     }
 }
 

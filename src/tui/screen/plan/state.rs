@@ -1,5 +1,7 @@
 //! The knobs of the screen and what they are set to.
 
+use tui_input::Input;
+
 /// One knob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Knob {
@@ -125,7 +127,7 @@ pub struct Planning {
     /// Dollars for each of them.
     pub rate: usize,
     /// What is typed for the selected knob.
-    pub typing: Option<String>,
+    pub typing: Option<Input>,
     /// On a small screen: settings that fit and assumptions in place of the answers.
     pub more: bool,
 }

@@ -1,5 +1,7 @@
 //! The keys of the text screen, and its prompt editor.
 
+use ratatui_textarea::WrapMode;
+
 use crate::decode::session::Finish;
 use crate::decode::worker::{Ask, EngineOrder, Prompt};
 use crate::numbers::count as count_words;
@@ -70,21 +72,12 @@ pub fn focus(state: &State) -> Option<KeyContext> {
 pub fn typed(state: &mut State, typed: Typed) {
     let text = &mut state.screens.text;
     if text.asking.is_some() {
-        match typed {
-            Typed::Key(key) => drop(text.question.input(key)),
-            Typed::Paste(pasted) => drop(text.question.insert_str(pasted)),
-        }
-        return;
+        return typed.into_text(&mut text.question);
     }
-    match typed {
-        Typed::Key(key) => drop(text.editor.input(key)),
-        Typed::Paste(pasted) => {
-            if !text.editing {
-                edit_prompt(state);
-            }
-            state.screens.text.editor.insert_str(pasted);
-        }
+    if matches!(typed, Typed::Paste(_)) && !text.editing {
+        edit_prompt(state);
     }
+    typed.into_text(&mut state.screens.text.editor);
 }
 
 /// The whole text, for `y`; while the prompt is typed there is no such key.
@@ -139,6 +132,7 @@ pub fn ask_on(state: &mut State) {
             let from = state.screen;
             state.screen = Screen::Text;
             let text = &mut state.screens.text;
+            text.question.set_wrap_mode(WrapMode::WordOrGlyph);
             (text.asking, text.editing, text.scroll) = (Some(from), false, 0);
             return;
         }
