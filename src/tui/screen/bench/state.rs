@@ -113,7 +113,7 @@ impl BenchColumn {
 }
 
 /// State of the screen.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct MaskBench {
     pins: Vec<Pinned>,
     /// Rules that gave no row when every rule was asked for.

@@ -96,7 +96,7 @@ impl Knob {
 }
 
 /// What the knobs are set to. Models, GPUs and what is stored are indices into their lists.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Planning {
     /// The selected knob.
     pub knob: Knob,
