@@ -3,13 +3,14 @@
 
 use tokio::sync::mpsc::Receiver;
 
-use crate::Result;
+use crate::{Error, Result};
 use crate::decode::worker::event::MaskInfo;
 use crate::decode::worker::{Engine, Envelope, Event, Loader, Prompt};
 use crate::mask::Window;
 use crate::model::config::Config;
-use crate::tui::app::action::Action;
+use crate::tui::app::action::{Action, Command};
 use crate::tui::app::runner::SharedModel;
+use crate::tui::app::state::State;
 
 /// How masks and models are read.
 pub struct Openers {
@@ -20,9 +21,37 @@ pub struct Openers {
 }
 
 /// Reads a mask or plan for a model.
-pub type PlanOpener = Box<dyn Fn(&str, &Config) -> Result<(MaskInfo, Window)>>;
+pub type PlanOpener = Box<dyn Fn(&str, &Config) -> Result<(MaskInfo, Window), PlanRefusal>>;
 /// Finds a model.
 pub type ModelOpener = Box<dyn Fn(&str) -> Result<NewModel>>;
+
+/// Why a mask or plan is not opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanRefusal {
+    /// The sentence.
+    pub sentence: String,
+    /// Whether it is a mask or plan, but one for another model.
+    pub is_of_another: bool,
+}
+
+impl From<Error> for PlanRefusal {
+    fn from(error: Error) -> Self {
+        Self { sentence: error.to_string(), is_of_another: false }
+    }
+}
+
+impl PlanRefusal {
+    /// The sentence, with the way on where there is one.
+    pub fn told(self, state: &State) -> String {
+        match self.is_of_another {
+            true => {
+                let key = state.key(Command::ChangeModel);
+                format!("{}; {key} loads another model", self.sentence)
+            }
+            false => self.sentence,
+        }
+    }
+}
 
 /// A model that was found.
 pub struct NewModel {

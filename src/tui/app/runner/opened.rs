@@ -5,7 +5,7 @@ use crate::Result;
 use crate::decode::worker::Envelope;
 use crate::tui::app::action::{Action, PlanUse};
 use crate::tui::app::folders;
-use crate::tui::app::opening::{Loaded, LoadingModel};
+use crate::tui::app::opening::{Loaded, LoadingModel, PlanRefusal};
 use crate::tui::app::path_prompt::PathFor;
 use crate::tui::app::state::RecentFiles;
 
@@ -13,7 +13,7 @@ impl Runner<'_> {
     /// Reads a mask or plan for the model at work.
     pub(super) fn read_plan(&mut self, typed: &str, to: PlanUse) -> Result<()> {
         let name = folders::expanded(typed).to_string_lossy().into_owned();
-        let model = self.model("open a mask for");
+        let model = self.model("open a mask for").map_err(PlanRefusal::from);
         let EventSource::Engine(.., openers) = &self.source else { return Ok(()) };
         let action = match model.and_then(|model| (openers.plan)(&name, model.config())) {
             Ok((info, window)) => {
@@ -22,7 +22,7 @@ impl Runner<'_> {
                 }
                 Action::PlanRead { info: Box::new(info), window, to }
             }
-            Err(error) => Action::Tell { sentence: error.to_string(), failed: true },
+            Err(refusal) => Action::Tell { sentence: refusal.told(self.state), failed: true },
         };
         self.act(action)
     }
