@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{InspectArgs, default_prompt};
+use super::{InspectArgs, default_prompt, quiz};
 use crate::cli::args::{
     CacheArgs, GivenPlan, ModeArg, ModelArgs, check_device, fitting, read_plan,
 };
@@ -78,11 +78,11 @@ pub(super) fn openers(asked: AskedSession) -> Openers {
             None => ModelSource::resolve(text)?,
         };
         asked.model.layers = None;
-        let prompt = default_prompt(&source);
+        let (prompt, quiz) = (default_prompt(&source), quiz(&source));
         let placement = device.placement()?;
         let model = SharedModel::default();
         let loader = loader(asked, source, SharedModel::clone(&model), placement);
-        Ok(NewModel { loader, model, prompt })
+        Ok(NewModel { loader, model, prompt, quiz })
     };
     Openers { plan: Box::new(plan), model: Box::new(model) }
 }

@@ -2,12 +2,14 @@
 
 use crate::decode::worker::Prompt;
 use crate::decode::worker::event::MaskInfo;
-use crate::mask::Window;
+use crate::mask::{CachePlan, Width, Window};
+use crate::numbers;
 use crate::tui::app::action::{Command, Effect, PlanUse};
 use crate::tui::app::path_prompt::PathFor;
 use crate::tui::app::place::Place;
 use crate::tui::app::run::{Phase, RunView};
 use crate::tui::app::state::{OtherMask, Overlay, State};
+use crate::tui::app::steer;
 use crate::tui::export::take;
 use crate::tui::screen::learn::state::Learning;
 use crate::tui::screen::tune::edit;
@@ -44,7 +46,7 @@ pub fn looked_for(state: &mut State, purpose: PathFor, typed: &str, trouble: Opt
 /// The effects, unless a recording is shown or there is no model yet.
 fn with_engine(state: &mut State, effects: Vec<Effect>) -> Vec<Effect> {
     if state.replay {
-        state.tell("a recording has no model: nothing can be opened for it", false);
+        state.tell(steer::no_model("open anything for"), false);
         return Vec::new();
     }
     if state.model.is_none() {
@@ -76,16 +78,39 @@ pub fn opened(state: &mut State, info: MaskInfo, window: Window, to: PlanUse) ->
             edit::adopt(state, info, window)
         }
         PlanUse::Diff => {
+            let Some(model) = &state.model else { return Vec::new() };
+            let differs = differing(model.plan(), &info.plan);
+            if differs == (0, 0) {
+                let sentence =
+                    format!("{} keeps what is at work keeps: no channel differs", info.label);
+                state.tell(sentence, false);
+                return Vec::new();
+            }
             let mask = state.key_on(Screen::Map, Command::Diff);
-            state.tell(
-                format!("the map shows where {} differs: {mask} shows the mask", info.label),
-                false,
+            let channels = numbers::counted(differs.0, "K channel", "K channels");
+            let values = match differs.1 {
+                0 => String::new(),
+                heads => format!(" and V of {}", numbers::counted(heads, "head", "heads")),
+            };
+            let sentence = format!(
+                "the map shows where {} differs, at {channels}{values}: {mask} shows the mask",
+                info.label
             );
+            state.tell(sentence, false);
             state.other = Some(OtherMask { label: info.label, plan: info.plan });
             (state.screen, state.diff) = (Screen::Map, true);
             Vec::new()
         }
     }
+}
+
+/// How many K channels, and how many heads' V, two plans of one shape store at other widths.
+fn differing(ours: &CachePlan, theirs: &CachePlan) -> (usize, usize) {
+    let other = |(ours, theirs): &(&Width, &Width)| ours != theirs;
+    let channels = ours.k_widths().iter().zip(theirs.k_widths()).filter(other).count();
+    let heads = ours.shape().each_head();
+    let values = heads.filter(|&(layer, head)| ours.v(layer, head) != theirs.v(layer, head));
+    (channels, values.count())
 }
 
 fn change_model(state: &mut State, typed: String) -> Vec<Effect> {

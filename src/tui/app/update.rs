@@ -132,7 +132,8 @@ fn apply(state: &mut State, action: Action) -> Vec<Effect> {
             state.tell(sentence, true);
             Vec::new()
         }
-        Action::ModelChanged { name, prompt } => {
+        Action::ModelChanged { name, prompt, quiz } => {
+            state.quiz = quiz;
             files::changed_model(state, name, prompt);
             Vec::new()
         }

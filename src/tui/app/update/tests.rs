@@ -3,6 +3,7 @@
 mod editing;
 mod lists;
 mod named_keys;
+mod said;
 mod tasks;
 
 use rand::rngs::StdRng;

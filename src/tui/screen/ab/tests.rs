@@ -251,7 +251,7 @@ fn free_texts_part_once_and_a_change_of_the_mask_brings_them_together() {
 #[test]
 fn recordings_and_sessions_alone_say_why_they_cannot() {
     for (prepare, words) in [
-        (&(|state: &mut State| state.replay = true) as &dyn Fn(&mut State), "takes no orders"),
+        (&(|state: &mut State| state.replay = true) as &dyn Fn(&mut State), "has no model"),
         (&|state: &mut State| state.model.as_mut().unwrap().info.solo = true, "without --solo"),
     ] {
         let mut state = ready();

@@ -9,6 +9,7 @@ use crate::tui::app::areas;
 use crate::tui::app::pairs::ComparedSide;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
+use crate::tui::app::steer;
 use crate::tui::screen::ab::layout;
 use crate::tui::screen::text::{ask_on, edit_prompt};
 use crate::tui::screen::{Press, Wheel};
@@ -171,9 +172,11 @@ fn query(state: &mut State, by: isize) {
 /// Whether the engine can do this. If not, a message says why.
 fn is_possible(state: &mut State) -> bool {
     let sentence = match &state.model {
-        _ if state.replay => "a recording takes no orders",
+        _ if state.replay => steer::no_model("feed or time"),
         None => return false,
-        Some(model) if model.info.solo => "the cache runs alone: start without --solo to compare",
+        Some(model) if model.info.solo => {
+            "the cache runs alone: start without --solo to compare".to_owned()
+        }
         Some(_) => return true,
     };
     state.tell(sentence, false);

@@ -9,6 +9,7 @@ use crate::tui::app::keys::KeyContext;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::Holds;
 use crate::tui::app::state::State;
+use crate::tui::app::steer;
 use crate::tui::screen::bench::notes::LEAST_STEPS;
 use crate::tui::screen::bench::state::{BenchColumn, MOST};
 use crate::tui::screen::bench::{pins, view};
@@ -150,7 +151,7 @@ fn pin(state: &mut State, command: Command) -> Vec<Effect> {
 /// the same tokens, so the run is paused.
 fn measure(state: &mut State) -> Vec<Effect> {
     if state.replay {
-        state.tell("a recording cannot be measured", false);
+        state.tell(steer::no_model("measure with"), false);
         return Vec::new();
     }
     let bench = &mut state.screens.bench;

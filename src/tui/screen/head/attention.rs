@@ -14,6 +14,7 @@ use crate::tui::app::model::ModelView;
 use crate::tui::app::pictures;
 use crate::tui::app::pictures::CELL;
 use crate::tui::app::state::State;
+use crate::tui::app::steer;
 use crate::tui::color::{Role, Shade, paint};
 use crate::tui::fitting::best;
 use crate::tui::graphics;
@@ -37,7 +38,7 @@ pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer)
     let Some(asked) = view.asked() else {
         let why = match () {
             () if model.info.solo => "the cache runs alone: there is no exact side",
-            () if state.replay => "a recording takes no questions",
+            () if state.replay => &steer::no_model("ask for it"),
             () => &state.awaited("comes with the first decode steps"),
         };
         put(buffer, area, 1, 1, Line::styled(why.to_owned(), dim));

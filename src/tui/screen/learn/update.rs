@@ -14,6 +14,7 @@ use crate::tui::app::keys::KeyContext;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::path_prompt::PathFor;
 use crate::tui::app::state::{Dirty, State};
+use crate::tui::app::steer;
 use crate::tui::screen::learn::layout;
 use crate::tui::screen::learn::state::{Field, Learning, LearningPart};
 use crate::tui::screen::tune::edit::{adopt, keep_or_reset};
@@ -103,7 +104,7 @@ fn order(state: &mut State, command: Command) -> Vec<Effect> {
         return cancel(state);
     }
     if state.replay {
-        state.tell("a recording has no model to learn on", false);
+        state.tell(steer::no_model("learn on"), false);
         return Vec::new();
     }
     if state.screens.learn.runs() {

@@ -4,6 +4,7 @@ use crate::decode::worker::EngineOrder as Order;
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::areas;
 use crate::tui::app::state::{OtherMask, State};
+use crate::tui::app::steer;
 use crate::tui::app::text_lines;
 use crate::tui::screen::Screen;
 use crate::tui::screen::tune::edit::{apply, change, edit};
@@ -119,7 +120,7 @@ fn open(state: &mut State) -> Vec<Effect> {
 /// Begins a sweep, or cancels the current one.
 fn sweep(state: &mut State) -> Vec<Effect> {
     if state.replay {
-        state.tell("a recording cannot be measured", false);
+        state.tell(steer::no_model("measure with"), false);
         return Vec::new();
     }
     let generation = state.run.generation;
@@ -165,7 +166,7 @@ fn point(state: &mut State, by: isize) -> Vec<Effect> {
 /// learning reads; where there are none, what is on screen.
 fn sense(state: &mut State) -> Vec<Effect> {
     if state.replay {
-        state.tell("a recording has no model to measure", false);
+        state.tell(steer::no_model("measure"), false);
         return Vec::new();
     }
     let text = text_lines::whole(state);
