@@ -183,7 +183,7 @@ pub fn likeliest(state: &State, area: Rect, buffer: &mut Buffer) {
         None => {}
     }
     let text = |voice: Option<&crate::decode::worker::event::Voice>| {
-        voice.map_or("–".to_owned(), |voice| visible(&voice.text))
+        voice.map_or("–".to_owned(), |voice| visible(voice.shown()))
     };
     if state.feed() == Mode::Free {
         pane.note(format!("said: A {}  B {}", text(a), text(b)));

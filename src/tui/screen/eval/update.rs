@@ -123,7 +123,25 @@ pub fn set(state: &mut State, field: EvalField, typed: &str) {
     }
 }
 
+/// Why there is no lost sample to show.
+fn nothing_lost(state: &State) -> String {
+    match &state.screens.eval.part {
+        EvalPart::Idle => {
+            let starts = state.key_on(Screen::Eval, Command::Evaluate);
+            format!("nothing is evaluated yet: {starts} starts")
+        }
+        EvalPart::Preparing | EvalPart::Samples(..) => "no sample is lost so far".to_owned(),
+        EvalPart::Done => "no sample was lost".to_owned(),
+        EvalPart::Cancelled | EvalPart::Failed(_) => {
+            "no sample was lost before it ended".to_owned()
+        }
+    }
+}
+
 fn pick(state: &mut State, by: isize) {
+    if state.screens.eval.lost.is_empty() {
+        return state.tell(nothing_lost(state), false);
+    }
     let eval = &mut state.screens.eval;
     let last = eval.lost.len().saturating_sub(1);
     eval.picked = eval.picked.saturating_add_signed(by).min(last);
@@ -209,7 +227,7 @@ fn cancel(state: &mut State) -> Vec<Effect> {
 fn open(state: &mut State) -> Vec<Effect> {
     let eval = &state.screens.eval;
     let Some(lost) = eval.lost.get(eval.picked) else {
-        state.tell("no sample was lost", false);
+        state.tell(nothing_lost(state), false);
         return Vec::new();
     };
     if state.replay {
