@@ -78,7 +78,7 @@ fn a_file_of_the_diff_is_on_the_map_at_once() {
 #[test]
 fn what_does_not_differ_is_said_and_nothing_is_shown() {
     let mut state = ready();
-    state.screen = Screen::Perf;
+    (state.screen, state.other) = (Screen::Perf, None);
     let plan = state.model.as_ref().expect("loaded").plan().clone();
     let info = Box::new(MaskInfo::named("the same", plan));
     let read = Action::PlanRead { info, window: Window::CODED, to: PlanUse::Diff };

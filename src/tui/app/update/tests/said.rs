@@ -9,6 +9,7 @@ fn told(state: &mut State) -> String {
 #[test]
 fn a_key_that_does_nothing_says_why() {
     let mut state = ready();
+    state.other = None;
     for (screen, letter, words) in [
         (Screen::Map, '\'', "no place is marked yet: m marks one"),
         (Screen::Head, '\'', "no place is marked yet: m marks one"),
