@@ -2,8 +2,8 @@
 
 use crate::decode::worker::Prompt;
 use crate::decode::worker::event::MaskInfo;
-use crate::mask::{CachePlan, Width, Window};
-use crate::numbers;
+use crate::mask::{CachePlan, Window};
+use crate::numbers::counted;
 use crate::tui::app::action::{Command, Effect, PlanUse};
 use crate::tui::app::path_prompt::PathFor;
 use crate::tui::app::place::Place;
@@ -78,24 +78,20 @@ pub fn opened(state: &mut State, info: MaskInfo, window: Window, to: PlanUse) ->
             edit::adopt(state, info, window)
         }
         PlanUse::Diff => {
-            let Some(model) = &state.model else { return Vec::new() };
-            let differs = differing(model.plan(), &info.plan);
-            if differs == (0, 0) {
-                let sentence =
-                    format!("{} keeps what is at work keeps: no channel differs", info.label);
-                state.tell(sentence, false);
-                return Vec::new();
-            }
+            let at_work = state.model.as_ref().map(|model| model.plan());
+            let differing = at_work.map_or(0, |plan| differing(plan, &info.plan));
             let mask = state.key_on(Screen::Map, Command::Diff);
-            let channels = numbers::counted(differs.0, "K channel", "K channels");
-            let values = match differs.1 {
-                0 => String::new(),
-                heads => format!(" and V of {}", numbers::counted(heads, "head", "heads")),
+            let sentence = match differing {
+                0 => format!(
+                    "{} differs from what is at work in no channel: {mask} shows the mask",
+                    info.label
+                ),
+                n => format!(
+                    "the map shows where {} differs, in {}: {mask} shows the mask",
+                    info.label,
+                    counted(n, "channel", "channels")
+                ),
             };
-            let sentence = format!(
-                "the map shows where {} differs, at {channels}{values}: {mask} shows the mask",
-                info.label
-            );
             state.tell(sentence, false);
             state.other = Some(OtherMask { label: info.label, plan: info.plan });
             (state.screen, state.diff) = (Screen::Map, true);
@@ -104,13 +100,11 @@ pub fn opened(state: &mut State, info: MaskInfo, window: Window, to: PlanUse) ->
     }
 }
 
-/// How many K channels, and how many heads' V, two plans of one shape store at other widths.
-fn differing(ours: &CachePlan, theirs: &CachePlan) -> (usize, usize) {
-    let other = |(ours, theirs): &(&Width, &Width)| ours != theirs;
-    let channels = ours.k_widths().iter().zip(theirs.k_widths()).filter(other).count();
-    let heads = ours.shape().each_head();
-    let values = heads.filter(|&(layer, head)| ours.v(layer, head) != theirs.v(layer, head));
-    (channels, values.count())
+/// K channels, and V of heads with all of theirs, that two plans store otherwise.
+fn differing(one: &CachePlan, other: &CachePlan) -> usize {
+    let k = one.k_widths().iter().zip(other.k_widths()).filter(|(one, other)| one != other);
+    let v = one.v_widths().iter().zip(other.v_widths()).filter(|(one, other)| one != other);
+    k.count() + v.count() * one.shape().head_dim
 }
 
 fn change_model(state: &mut State, typed: String) -> Vec<Effect> {

@@ -74,25 +74,6 @@ fn a_file_of_the_diff_is_on_the_map_at_once() {
     assert!(state.other.as_ref().is_some_and(|other| other.label == "mine"));
 }
 
-/// The first entry of the recent files is often the mask at work.
-#[test]
-fn what_does_not_differ_is_said_and_nothing_is_shown() {
-    let mut state = ready();
-    (state.screen, state.other) = (Screen::Perf, None);
-    let plan = state.model.as_ref().expect("loaded").plan().clone();
-    let info = Box::new(MaskInfo::named("the same", plan));
-    let read = Action::PlanRead { info, window: Window::CODED, to: PlanUse::Diff };
-    assert_eq!(update(&mut state, read), []);
-    assert_eq!((state.screen, state.diff), (Screen::Perf, false));
-    assert!(state.other.is_none());
-    let told = state.toast.take().expect("said").sentence;
-    assert_eq!(told, "the same keeps what is at work keeps: no channel differs");
-    let info = Box::new(other("mine"));
-    update(&mut state, Action::PlanRead { info, window: Window::CODED, to: PlanUse::Diff });
-    let told = state.toast.take().expect("said").sentence;
-    assert!(told.contains(" K channels and V of "), "{told}");
-}
-
 /// The refusal of a mask of another shape once named no way on.
 #[test]
 fn a_mask_of_another_model_is_refused_with_the_key_that_loads_one() {

@@ -381,23 +381,14 @@ fn only_words_of_tables_that_are_there_are_explained() {
     assert!(!explains(&state, "depth") && explains(&state, "control"));
 }
 
-/// Before any evaluation it was once said that no sample was lost, which reads like a result.
+/// "no sample was lost" once stood there before anything was evaluated, as if it were a result.
 #[test]
-fn that_nothing_was_lost_is_said_of_an_evaluation_alone() {
+fn no_lost_sample_is_a_result_only_where_something_was_evaluated() {
     let mut state = on_screen();
-    for letter in ["n", "N", "o"] {
-        letters(&mut state, letter);
-        let said = state.toast.take().expect("said").sentence;
-        assert_eq!(said, "nothing is evaluated yet: s starts", "{letter}");
-    }
-    for (part, words) in [
-        (EvalPart::Samples(1, 2), "so far"),
-        (EvalPart::Done, "no sample was lost"),
-        (EvalPart::Cancelled, "before it ended"),
-    ] {
-        state.screens.eval.part = part;
-        letters(&mut state, "o");
-        let said = state.toast.take().expect("said").sentence;
-        assert!(said.contains(words), "{said}");
+    for command in [Command::FindNext, Command::FindPrev, Command::Open] {
+        state.toast = None;
+        act(&mut state, command);
+        let told = state.toast.as_ref().map(|toast| toast.sentence.clone()).expect("told");
+        assert_eq!(told, "nothing is evaluated yet: s starts", "{command:?}");
     }
 }

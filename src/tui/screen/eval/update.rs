@@ -26,6 +26,10 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
         Command::Evaluate => return Some(start(state)),
         Command::CancelEvaluation => return Some(cancel(state)),
         Command::Open => return Some(open(state)),
+        Command::FindNext | Command::FindPrev if state.screens.eval.lost.is_empty() => {
+            let sentence = nothing_lost(state);
+            state.tell(sentence, false);
+        }
         Command::FindNext => pick(state, 1),
         Command::FindPrev => pick(state, -1),
         Command::HalfDown => scroll(state, true),
@@ -123,25 +127,20 @@ pub fn set(state: &mut State, field: EvalField, typed: &str) {
     }
 }
 
-/// Why there is no lost sample to show.
+/// Why there is no lost sample to go to: that none was lost is a result, and needs one.
 fn nothing_lost(state: &State) -> String {
-    match &state.screens.eval.part {
-        EvalPart::Idle => {
+    let eval = &state.screens.eval;
+    match (eval.runs(), eval.figures.is_some()) {
+        (true, _) => "no sample was lost so far".to_owned(),
+        (false, true) => "no sample was lost".to_owned(),
+        (false, false) => {
             let starts = state.key_on(Screen::Eval, Command::Evaluate);
             format!("nothing is evaluated yet: {starts} starts")
-        }
-        EvalPart::Preparing | EvalPart::Samples(..) => "no sample is lost so far".to_owned(),
-        EvalPart::Done => "no sample was lost".to_owned(),
-        EvalPart::Cancelled | EvalPart::Failed(_) => {
-            "no sample was lost before it ended".to_owned()
         }
     }
 }
 
 fn pick(state: &mut State, by: isize) {
-    if state.screens.eval.lost.is_empty() {
-        return state.tell(nothing_lost(state), false);
-    }
     let eval = &mut state.screens.eval;
     let last = eval.lost.len().saturating_sub(1);
     eval.picked = eval.picked.saturating_add_signed(by).min(last);
@@ -227,7 +226,8 @@ fn cancel(state: &mut State) -> Vec<Effect> {
 fn open(state: &mut State) -> Vec<Effect> {
     let eval = &state.screens.eval;
     let Some(lost) = eval.lost.get(eval.picked) else {
-        state.tell(nothing_lost(state), false);
+        let sentence = nothing_lost(state);
+        state.tell(sentence, false);
         return Vec::new();
     };
     if state.replay {
