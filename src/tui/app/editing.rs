@@ -286,11 +286,11 @@ mod tests {
 
     #[test]
     fn the_bar_stands_at_the_cursor_and_stays_in_sight() {
-        let mut line = Input::from("a long filter".to_owned());
-        assert_eq!(with_bar(&line, 40), "a long filter▏");
-        assert_eq!(with_bar(&line, 7), "…ilter▏");
+        let mut line = Input::from("a long word here".to_owned());
+        assert_eq!(with_bar(&line, 40), "a long word here▏");
+        assert_eq!(with_bar(&line, 7), "… here▏");
         line.handle(InputRequest::GoToStart);
-        assert_eq!(with_bar(&line, 40), "▏a long filter");
+        assert_eq!(with_bar(&line, 40), "▏a long word here");
         for room in 2..16 {
             assert!(with_bar(&line, room).starts_with('▏'), "{room}");
         }
