@@ -330,7 +330,7 @@ fn table(report: &Report) -> String {
     let weak = report.weak.words(report.compared_steps, report.window, &report.stored);
     let beside = report.beside.as_ref().map_or_else(String::new, beside_text);
     format!(
-        "A dense   {:>8.2} ms a token   KV {:>10}\n{}\n\nB masked  {:>8.2} ms a token   KV {:>10}   saved {}\n{}\n\n\
+        "A dense   {:>8.2} ms a token   KV {:>10}\n{}\n\nB masked  {:>8.2} ms a token   KV {:>10}   {} fewer\n{}\n\n\
          {}\n\
          KLD mean {} ± {} nats, p50 {}, p99 {}, p99.9 {}, max {} over {} steps (± over steps)\n\
          same top token {:.1} %, RMS Δp {:.2} %, {divergence}{weak}{alone}{lost}{beside}\n\

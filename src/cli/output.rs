@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Write};
 use crate::printable::{Breaks, message, printable, printable_json};
 use crate::schema::{SCHEMA_VERSION, name_of};
 use crate::tui::app::link;
-use crate::{Error, Result};
+use crate::{Error, Result, error};
 
 /// Writes `text` and a line end to standard output, control characters written out.
 pub fn line(text: &str) -> Result<()> {
@@ -55,7 +55,7 @@ pub(super) fn expect_open() -> Result<()> {
 
 /// Standard output cannot be written to.
 pub fn failed(cause: &std::io::Error) -> Error {
-    Error::run(format!("writing to standard output: {cause}"))
+    Error::run(format!("writing to standard output: {}", error::plain(cause)))
 }
 
 /// Whether TERM names a terminal that can show more than lines; Windows has no such variable.

@@ -9,6 +9,7 @@ use crate::tui::app::path_prompt::PathFor;
 use crate::tui::app::place::Place;
 use crate::tui::app::run::{Phase, RunView};
 use crate::tui::app::state::{OtherMask, Overlay, State};
+use crate::tui::app::steer;
 use crate::tui::export::take;
 use crate::tui::screen::learn::state::Learning;
 use crate::tui::screen::tune::edit;
@@ -45,7 +46,7 @@ pub fn looked_for(state: &mut State, purpose: PathFor, typed: &str, trouble: Opt
 /// The effects, unless a recording is shown or there is no model yet.
 fn with_engine(state: &mut State, effects: Vec<Effect>) -> Vec<Effect> {
     if state.replay {
-        state.tell("a recording has no model: nothing can be opened for it", false);
+        state.tell(steer::no_model("open anything for"), false);
         return Vec::new();
     }
     if state.model.is_none() {

@@ -92,7 +92,10 @@ impl Pairs {
         for pair in &mut self.list {
             let Pair { a: Some(a), b, .. } = pair else { continue };
             match b {
-                Some(b) if b.id != a.id => (b.id, b.text) = (a.id, a.text.clone()),
+                Some(b) if b.id != a.id => {
+                    (b.id, b.text) = (a.id, a.text.clone());
+                    b.special.clone_from(&a.special);
+                }
                 Some(_) => {}
                 None => *b = Some(Voice { ms: None, top: Vec::new(), ..a.clone() }),
             }

@@ -2,10 +2,13 @@
 //! folder.
 
 use ratatui::buffer::Buffer;
-use ratatui::crossterm::event::{KeyCode, KeyEvent};
+use ratatui::crossterm::event::KeyEvent;
 use ratatui::layout::Rect;
+use ratatui_textarea::TextArea;
+use tui_input::Input;
 
 use crate::tui::app::action::{Command, Effect};
+use crate::tui::app::editing;
 use crate::tui::app::key_rows::KeyBinding;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::model::ModelView;
@@ -74,17 +77,20 @@ pub enum Typed {
 }
 
 impl Typed {
-    /// Adds it to the end of a field of at most `most` characters.
-    pub fn add_to(self, text: &mut String, most: usize) {
+    /// Takes it into a field of at most `most` characters.
+    pub fn into_line(self, input: &mut Input, most: usize) {
         match self {
-            Self::Key(key) => match key.code {
-                KeyCode::Char(c) => text.push(c),
-                KeyCode::Backspace => drop(text.pop()),
-                _ => {}
-            },
-            Self::Paste(pasted) => text.extend(pasted.chars().filter(|c| !c.is_control())),
+            Self::Key(key) => drop(editing::key_in_line(input, &key, most)),
+            Self::Paste(text) => editing::paste_in_line(input, &text, most),
         }
-        *text = text.chars().take(most).collect();
+    }
+
+    /// Takes it into a text of several lines.
+    pub fn into_text(self, area: &mut TextArea<'static>) {
+        match self {
+            Self::Key(key) => editing::key_in_text(area, &key),
+            Self::Paste(text) => drop(area.insert_str(text)),
+        }
     }
 }
 

@@ -274,7 +274,7 @@ fn free_texts_part_once_and_a_change_of_the_mask_brings_them_together() {
 #[test]
 fn recordings_and_sessions_alone_say_why_they_cannot() {
     for (prepare, words) in [
-        (&(|state: &mut State| state.replay = true) as &dyn Fn(&mut State), "takes no orders"),
+        (&(|state: &mut State| state.replay = true) as &dyn Fn(&mut State), "has no model"),
         (&|state: &mut State| state.model.as_mut().unwrap().info.solo = true, "without --solo"),
     ] {
         let mut state = ready();
@@ -332,4 +332,54 @@ fn a_side_that_runs_alone_shows_its_text() {
         assert!(frame.contains("--solo") && frame.contains("B keeps"), "{frame}");
         assert!(frame.contains("the light was quiet, and"), "{frame}");
     }
+}
+
+/// What was copied once had the escapes of a program's text, in the message twice.
+#[test]
+fn a_token_is_copied_as_it_is() {
+    let mut state = ready();
+    let n = state.run.pairs.len();
+    let Event::Pair(mut step) = pair(&info(SMALL), n + 1, 100) else { panic!("a pair") };
+    for voice in [&mut step.a, &mut step.b].into_iter().flatten() {
+        voice.top[0].text = " \"you\"\n".to_owned();
+    }
+    send(&mut state, Event::Pair(step));
+    let effects = letter(&mut state, 'y');
+    let copied = effects.iter().find_map(|effect| match effect {
+        Effect::Copy(text) => Some(text),
+        _ => None,
+    });
+    let copied = copied.expect("a token");
+    assert!(copied.contains("A « \"you\"\n» B « \"you\"\n»"), "{copied}");
+    let told = state.toast.take().expect("said").sentence;
+    assert!(told.contains("A « \"you\"↵» B") && !told.contains('\\'), "{told}");
+    letter(&mut state, 'i');
+    assert!(state.explained.take().is_some_and(|text| text.contains("« \"you\"↵» at")));
+}
+
+/// Tokens that are no text once left blanks: the end of a text was not to be seen.
+#[test]
+fn special_tokens_stand_by_name_wherever_tokens_are_shown() {
+    let mut state = ready();
+    state.size = (120, 40);
+    let (info, n) = (info(SMALL), state.run.generated() + 1);
+    let (Event::Pair(mut step), Event::Token(mut said)) =
+        (pair(&info, n, 100), token(&info, n, 100))
+    else {
+        panic!("a step")
+    };
+    for voice in [&mut step.a, &mut step.b].into_iter().flatten() {
+        (voice.text, voice.special) = (String::new(), Some("<|end|>".to_owned()));
+    }
+    (said.text, said.special) = (String::new(), Some("<|end|>".to_owned()));
+    send(&mut state, Event::Pair(step));
+    send(&mut state, Event::Token(said));
+    let shown = text(&draw(&state));
+    assert!(shown.contains("fed: <|end|>"), "{shown}");
+    assert!(shown.matches("<|end|>").count() >= 3, "in both texts too: {shown}");
+    let whole = crate::tui::app::text_lines::whole(&state);
+    assert!(!whole.contains("<|end|>"), "the text itself has none: {whole}");
+    act(&mut state, Command::Show(Screen::Text));
+    let shown = text(&draw(&state));
+    assert!(shown.matches("<|end|>").count() >= 2, "in the text and the last tokens: {shown}");
 }

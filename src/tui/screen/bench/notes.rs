@@ -120,8 +120,12 @@ pub(super) fn notes(state: &State, rows: &BenchRows<'_>) -> Vec<BenchNote> {
     let mut alike = Vec::new();
     if let Some(reference) = rows.reference.filter(|_| rows.rows.iter().any(|row| row.is_alike)) {
         let name = &reference.name;
+        let why = match bench.baseline == Some(reference.id) {
+            true => "the baseline",
+            false => "the least",
+        };
         alike.push(format!(
-            "KLD from {name}'s, step by step, within the 95 % interval of the difference"
+            "KLD from {name}'s ({why}), step by step, within the 95 % interval of the difference"
         ));
     }
     let beside = |row: &BenchRow<'_>| row.figures?.beside;

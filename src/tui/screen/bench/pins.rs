@@ -45,7 +45,7 @@ pub fn rules(bench: &mut MaskBench, tuning: &Tuning, tokens: usize, sense: &str)
             Ok(Added::Full) => format!("{MOST} rows are there already"),
             Err(why) => why,
         };
-        bench.left_out.push(LeftOut { rule: rule.words, why });
+        bench.left_out.push(LeftOut { rule: rule.name, why });
     }
     added
 }

@@ -1,5 +1,7 @@
 //! The rows of the bench, their figures, and how they are shown.
 
+use tui_input::Input;
+
 use crate::decode::worker::Trial;
 use crate::decode::worker::event::Measured;
 use crate::mask::CachePlan;
@@ -111,7 +113,7 @@ impl BenchColumn {
 }
 
 /// State of the screen.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct MaskBench {
     pins: Vec<Pinned>,
     /// Rules that gave no row when every rule was asked for.
@@ -128,7 +130,7 @@ pub struct MaskBench {
     /// Text that shown rows have in their name or rule.
     pub filter: String,
     /// The filter while it is typed.
-    pub typing: Option<String>,
+    pub typing: Option<Input>,
     /// The x axis of the plot.
     pub against: Against,
     /// The page of columns that is shown; the first has the most important ones.
@@ -306,7 +308,8 @@ impl MaskBench {
     /// The rows that the filter leaves, sorted. `bytes` gives the size of a plan; rows without a
     /// figure come last either way.
     pub fn shown(&self, bytes: impl Fn(&Pinned) -> u64) -> Vec<&Pinned> {
-        let filter = self.typing.as_ref().unwrap_or(&self.filter).to_lowercase();
+        let typed = self.typing.as_ref().map_or(self.filter.as_str(), Input::value);
+        let filter = typed.to_lowercase();
         let has = |text: &str| text.to_lowercase().contains(&filter);
         let mut rows: Vec<&Pinned> =
             self.pins.iter().filter(|pin| has(&pin.name) || has(&pin.rule)).collect();

@@ -1,5 +1,7 @@
 //! The keys of the bench.
 
+use tui_input::Input;
+
 use crate::decode::worker::EngineOrder as Order;
 use crate::numbers;
 use crate::tui::app::action::{Command, Effect};
@@ -7,6 +9,7 @@ use crate::tui::app::keys::KeyContext;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::Holds;
 use crate::tui::app::state::State;
+use crate::tui::app::steer;
 use crate::tui::screen::bench::notes::LEAST_STEPS;
 use crate::tui::screen::bench::state::{BenchColumn, MOST};
 use crate::tui::screen::bench::{pins, view};
@@ -15,7 +18,7 @@ use crate::tui::screen::tune::state::Against;
 use crate::tui::screen::{Screen, Typed};
 
 /// Most characters of the filter.
-const LONGEST: usize = 40;
+pub const LONGEST_FILTER: usize = 40;
 
 /// Runs a command of the screen.
 pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
@@ -56,12 +59,12 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
         }
         Command::EditField => {
             let bench = &mut state.screens.bench;
-            bench.typing = Some(bench.filter.clone());
+            bench.typing = Some(Input::from(bench.filter.clone()));
             Vec::new()
         }
         Command::Submit => {
             let bench = &mut state.screens.bench;
-            bench.filter = bench.typing.take()?;
+            bench.filter = bench.typing.take()?.value().to_owned();
             Vec::new()
         }
         Command::Back => {
@@ -159,7 +162,7 @@ fn pin(state: &mut State, command: Command) -> Vec<Effect> {
 /// the same tokens, so the run is paused.
 fn measure(state: &mut State) -> Vec<Effect> {
     if state.replay {
-        state.tell("a recording cannot be measured", false);
+        state.tell(steer::no_model("measure with"), false);
         return Vec::new();
     }
     let bench = &mut state.screens.bench;
@@ -228,7 +231,7 @@ pub fn focus(state: &State) -> Option<KeyContext> {
 
 /// Adds to the filter.
 pub fn typed(state: &mut State, typed: Typed) {
-    if let Some(text) = &mut state.screens.bench.typing {
-        typed.add_to(text, LONGEST);
+    if let Some(input) = &mut state.screens.bench.typing {
+        typed.into_line(input, LONGEST_FILTER);
     }
 }

@@ -8,6 +8,7 @@ use crate::numbers::counted;
 use crate::spread::p999_name;
 use crate::tui::app::action::Command;
 use crate::tui::app::areas;
+use crate::tui::app::editing::with_bar;
 use crate::tui::app::state::State;
 use crate::tui::app::text_lines::wrap;
 use crate::tui::color::Role;
@@ -18,6 +19,7 @@ use crate::tui::screen::bench::columns::{COLUMNS, COUNT, FIGURES, NAME, RULE, TA
 use crate::tui::screen::bench::layout::BenchAreas;
 use crate::tui::screen::bench::rows::{BenchRows, cells, rows};
 use crate::tui::screen::bench::state::BenchColumn;
+use crate::tui::screen::bench::update::LONGEST_FILTER;
 use crate::tui::screen::bench::{candidates, layout, notes, plot};
 use crate::tui::screen::tune::state::Tuning;
 use crate::tui::widget::pane::Pane;
@@ -182,7 +184,7 @@ fn note(state: &State, pages: &[Vec<usize>], page: usize, is_short: bool) -> Str
         parts.push("nothing is pinned yet".to_owned());
     }
     if let Some(typed) = &bench.typing {
-        parts.push(format!("filter {typed}▏"));
+        parts.push(format!("filter {}", with_bar(typed, LONGEST_FILTER + 1)));
     } else if !bench.filter.is_empty() {
         parts.push(format!("filter {}", bench.filter));
     }

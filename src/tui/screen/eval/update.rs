@@ -1,8 +1,6 @@
 //! Evaluating from the screen: the form, the order, and the news of a run.
 
-use ratatui::crossterm::event::Event as TerminalEvent;
-use tui_input::backend::crossterm::EventHandler;
-use tui_input::{Input, InputRequest};
+use tui_input::Input;
 
 use crate::decode::worker::Prompt;
 use crate::decode::worker::event::MaskInfo;
@@ -14,6 +12,7 @@ use crate::tui::app::keys::KeyContext;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::path_prompt::PathFor;
 use crate::tui::app::state::{Dirty, State};
+use crate::tui::app::steer;
 use crate::tui::screen::eval::layout;
 use crate::tui::screen::eval::results;
 use crate::tui::screen::eval::state::{EvalField, EvalPart};
@@ -57,14 +56,8 @@ pub fn focus(state: &State) -> Option<KeyContext> {
 
 /// Adds typed text to the selected field.
 pub fn typed(state: &mut State, typed: Typed) {
-    let Some(input) = &mut state.screens.eval.typing else { return };
-    match typed {
-        Typed::Key(key) => drop(input.handle_event(&TerminalEvent::Key(key))),
-        Typed::Paste(text) => {
-            for c in text.chars().filter(|c| !c.is_control()) {
-                input.handle(InputRequest::InsertChar(c));
-            }
-        }
+    if let Some(input) = &mut state.screens.eval.typing {
+        typed.into_line(input, usize::MAX);
     }
 }
 
@@ -179,12 +172,18 @@ fn masks(state: &State, model: &ModelView) -> Vec<(String, CachePlan)> {
 
 /// Starts a run, or goes on with that of the folder.
 fn start(state: &mut State) -> Vec<Effect> {
+    if state.replay {
+        state.tell(steer::no_model("evaluate"), false);
+        return Vec::new();
+    }
     let refused = match &state.model {
-        _ if state.replay => Some("a recording has no model to evaluate"),
-        _ if state.screens.eval.runs() => Some("an evaluation is running: cancel it first"),
-        None => Some("the model is not there yet"),
+        _ if state.screens.eval.runs() => {
+            Some("an evaluation is running: cancel it first".to_owned())
+        }
+        None => Some("the model is not there yet".to_owned()),
         Some(model) if masks(state, model).is_empty() => {
-            Some("nothing to evaluate: this session is dense; start it with --mask or --plan")
+            let opens = state.key(Command::OpenFile);
+            Some(format!("nothing to evaluate: decode is dense; {opens} opens a mask or plan"))
         }
         Some(_) => None,
     };
@@ -232,7 +231,7 @@ fn open(state: &mut State) -> Vec<Effect> {
         return Vec::new();
     };
     if state.replay {
-        state.tell("a recording takes no prompt", false);
+        state.tell(steer::no_model("send a prompt to"), false);
         return Vec::new();
     }
     let known = eval.masks.iter().find(|(name, _)| *name == lost.mask);

@@ -88,13 +88,7 @@ fn forecast(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     let most = model.info.max_context;
     let of = format!("{} of {}", count(target), count(most));
     pane.row_of("context", [format!("{of} tokens"), of, count(target)]);
-    bar_row(
-        state,
-        pane,
-        if model.is_masked() && model.widths.is_none() { "masked" } else { "stored" },
-        masked,
-        dense.total(),
-    );
+    bar_row(state, pane, "stored", masked, dense.total());
     if model.is_masked() {
         bar_row(state, pane, "dense", dense, dense.total());
         less(state, pane, masked, dense);

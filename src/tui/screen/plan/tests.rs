@@ -237,7 +237,8 @@ fn the_loaded_model_is_planned_with_its_own_mask() {
     let mut state = state;
     act(&mut state, Command::MuchMore);
     act(&mut state, Command::Reset);
-    assert_eq!(state.screens.plan, Planning::default());
+    let as_at_first = format!("{:?}", Planning::default());
+    assert_eq!(format!("{:?}", state.screens.plan), as_at_first);
 }
 
 /// The demo's context of 2,560 once stood beside prompts of 8,192 tokens, and work that nothing pays

@@ -80,7 +80,7 @@ pub fn sheet(state: &State, model: &ModelView) -> Sheet {
             info.map_or(1, |info| info.align),
             now,
         ),
-        row("proposed", &set.plan, tuning.draft().window, set.sparsity, set.align, of_set),
+        row("set", &set.plan, tuning.draft().window, set.sparsity, set.align, of_set),
         row(
             "saved",
             &saved.mask.plan,
