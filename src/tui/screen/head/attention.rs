@@ -328,7 +328,7 @@ mod tests {
         let bottom = lines.iter().rposition(|line| line.contains('█') && !line.contains("weight"));
         let line: Vec<char> = lines[bottom.expect("drawn")].chars().collect();
         assert_eq!(line[1], '█', "all exact weight is on the first token: {frame}");
-        assert!(frame.contains(&format!("rows: token {from} above to {to} below")), "{frame}");
+        assert!(frame.contains(&format!("rows: {from} to {to}")), "{frame}");
         assert!(frame.contains("·: not there yet"), "{frame}");
         act(&mut state, Command::Explain);
         let said = state.explained.take().expect("the picture is explained");

@@ -237,7 +237,7 @@ fn columns_without_room_are_counted_and_a_key_shows_them() {
             seen += &frame;
             pages += 1;
             let page = state.screens.bench.page;
-            assert!(frame.contains(if page == 0 { "columns →" } else { "← back" }), "{frame}");
+            assert!(frame.contains(if page == 0 { " →" } else { "← back" }), "{frame}");
             letters(&mut state, "l");
             if state.screens.bench.page == page {
                 break;
