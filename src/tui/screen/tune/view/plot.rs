@@ -50,14 +50,12 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
     // Axes without a point would be made up.
     let scatter = Scatter::of(plot.x_range(), plot.y_range(), points)
         .filter(|_| !plot.spots.is_empty() || is_drawn(plot.now) || is_drawn(plot.saved));
+    let last = Rect { y: area.bottom().saturating_sub(1), height: 1.min(area.height), ..area };
     let Some(scatter) = scatter else {
-        put(
-            buffer,
-            area,
-            2,
-            2,
-            Line::styled("points come with what is measured", theme.style(Role::Dim)),
-        );
+        let line = Line::styled("points come with what is measured", theme.style(Role::Dim));
+        let left = area.width.saturating_sub(line.width() as u16) / 2;
+        put(buffer, area, left, area.height / 2, line);
+        put(buffer, last, 0, 0, readout(state, tuning, &plot, last.width));
         return;
     };
     let best = front(plot.spots.iter().map(|spot| spot.place));
@@ -65,7 +63,6 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
     scatter.join(&best, "·", theme.style(Role::Dim), buffer);
     names(state, tuning, &scatter, &plot, points, buffer);
     labels(state, tuning, &scatter, points, area, buffer);
-    let last = Rect { y: area.bottom().saturating_sub(1), height: 1.min(area.height), ..area };
     put(buffer, last, 0, 0, readout(state, tuning, &plot, last.width));
 }
 
