@@ -69,13 +69,26 @@ fn is_link_to_itself(error: &std::io::Error) -> bool {
     return false;
 }
 
+/// An I/O error in plain words, which end a sentence: without the number that the system gives it.
+pub fn plain(error: &std::io::Error) -> String {
+    if error.kind() == std::io::ErrorKind::NotFound && error.raw_os_error().is_some() {
+        return "there is no such file or folder".to_owned();
+    }
+    let words = error.to_string();
+    // The standard library ends the system's words so.
+    match words.rfind(" (os error ").filter(|_| words.ends_with(')')) {
+        Some(at) => words[..at].to_owned(),
+        None => words,
+    }
+}
+
 /// Turns an I/O error on a named path into a sentence: `reading PATH: reason`.
 pub fn io(doing: &str, path: &std::path::Path, error: &std::io::Error) -> Error {
     use std::io::ErrorKind::{
         AlreadyExists, InvalidData, InvalidFilename, InvalidInput, IsADirectory, NotADirectory,
         NotFound, PermissionDenied,
     };
-    let sentence = format!("{doing} {}: {error}", path.display());
+    let sentence = format!("{doing} {}: {}", path.display(), plain(error));
     match error.kind() {
         // Invalid data is a text file that is no UTF-8, invalid input a name with a NUL.
         AlreadyExists | InvalidData | InvalidFilename | InvalidInput | IsADirectory
@@ -117,4 +130,25 @@ pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a panic without words".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_file_is_named_in_plain_words_and_no_sentence_has_a_number_of_the_system() {
+        let path = std::path::Path::new("masks/none.safetensors");
+        let missing = std::fs::read(path).expect_err("not there");
+        let said = io("reading", path, &missing);
+        let wanted = "reading masks/none.safetensors: there is no such file or folder";
+        assert_eq!((said.exit_code(), said.to_string().as_str()), (2, wanted));
+        for number in 1..120 {
+            let cause = std::io::Error::from_raw_os_error(number);
+            let said = io("writing", path, &cause).to_string();
+            assert!(!said.contains("os error"), "{said}");
+        }
+        let own = std::io::Error::other("the disk (os error or not) is full");
+        assert_eq!(plain(&own), "the disk (os error or not) is full", "others' words stay");
+    }
 }

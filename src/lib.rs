@@ -21,6 +21,7 @@ pub mod model;
 pub mod numbers;
 pub mod printable;
 pub mod random;
+pub mod schema;
 pub mod spread;
 pub mod tui;
 

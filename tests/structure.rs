@@ -17,6 +17,7 @@ const LAYERS: &[&[&str]] = &[
         "numbers",
         "printable",
         "random",
+        "schema",
         "spread",
     ],
     &["cache", "attention"],

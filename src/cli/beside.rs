@@ -17,6 +17,8 @@ use crate::learn::check::{self, Cost, Evidence, Thresholds, Verdict};
 pub struct Beside {
     /// Steps that every cache was measured over.
     pub steps: usize,
+    /// Of them, those whose tokens only repeat a loop of the text, which every cache finds easy.
+    pub steps_in_loop: usize,
     /// The plan itself.
     pub plan: Cost,
     /// 8 and 4 bits everywhere.
@@ -29,21 +31,25 @@ pub struct Beside {
 }
 
 /// Measures the plan, called `name`, and plain caches, on a GPU those that it can store; `None`
-/// where nothing was decoded yet.
+/// where nothing was decoded yet, or nothing pruned in any of the steps.
 pub fn beside(name: &str, comparison: &Comparison, recent: &Recent) -> Result<Option<Beside>> {
     let model = comparison.model();
     if recent.is_empty() {
         return Ok(None);
     }
     let dense = &comparison.a.caches[0];
-    let stretch = Arc::new(Stretch::new(dense, recent)?);
+    let stretch = Stretch::new(dense, recent)?.of_text(&comparison.a.generated[0]);
+    let stretch = Arc::new(stretch);
+    let spec = comparison.b.caches[0].spec();
+    if stretch.with_middle(spec) == 0 {
+        return Ok(None);
+    }
     let measure = |name: &str, spec: &Arc<CacheSpec>| {
         let mut replay = Replay::new(model, Arc::clone(&stretch), spec)?;
         while replay.step(model)? {}
         let kld = Divergence::of(&replay.steps).kld.mean;
         Ok(Cost::of(name, (spec, model.config().sight()), dense.tokens(), kld, None))
     };
-    let spec = comparison.b.caches[0].spec();
     let plan = measure(name, spec)?;
     let caches =
         check::plain_caches(spec.shape(), spec.window(), spec.dtype(), model.decoder.is_on_host())?;
@@ -57,6 +63,7 @@ pub fn beside(name: &str, comparison: &Comparison, recent: &Recent) -> Result<Op
     let verdict = Verdict::of(&evidence, &limits).beside(&plan, &plain, &limits);
     Ok(Some(Beside {
         steps: stretch.steps().len(),
+        steps_in_loop: stretch.repeats(),
         plan,
         plain,
         verdict: verdict.word(),

@@ -11,6 +11,7 @@ use super::progress::ProgressLine;
 use super::run::{Printer, RunArgs, RunSetting, ms};
 use super::widths::PlanReport;
 use crate::cache::CacheSpec;
+use crate::decode::looping::looping;
 use crate::decode::session::{Finish, NewToken, Request, Session};
 use crate::model::Model;
 use crate::model::tokenizer::{Conversation, NextTurn};
@@ -254,8 +255,11 @@ fn figures(turn: &Turn) -> String {
         Some(Finish::Context) => " · cut where the context is full",
         _ => "",
     };
+    let loops = looping(&turn.tokens).map_or_else(String::new, |found| {
+        format!(" · loops every {}", numbers::counted(found.period, "token", "tokens"))
+    });
     format!(
-        "  read {} tokens, TTFT {:.0} ms · answer {} tokens, {speed}{end} · conversation {} tokens, KV {} of {} dense",
+        "  read {} tokens, TTFT {:.0} ms · answer {} tokens, {speed}{end}{loops} · conversation {} tokens, KV {} of {} dense",
         numbers::count(turn.prompt_tokens),
         turn.ttft_ms,
         numbers::count(turn.tokens.len()),

@@ -10,6 +10,7 @@ use super::beside::{Beside, beside};
 use super::output;
 use super::progress::ProgressLine;
 use super::values;
+use super::weak_steps::WeakSteps;
 use super::widths::PlanReport;
 use crate::decode::comparison::{Comparison, ComparisonSetup, Mode, Side, Sides};
 use crate::decode::divergence::{Divergence, StepDivergence, top};
@@ -75,6 +76,8 @@ struct Report {
     top1_agreement: f64,
     mean_delta_logprob: f64,
     rms_delta_p: f64,
+    #[serde(flatten)]
+    weak: WeakSteps,
     /// Index among the new tokens; null where the texts are equal.
     first_divergence: Option<usize>,
     prefill_ms: f64,
@@ -89,7 +92,8 @@ struct Report {
     /// Each side alone, milliseconds per step.
     alone: Option<Alone>,
     lost: Option<Lost>,
-    /// The plan beside plain caches, and the verdict; null with --no-rivals and on a GPU.
+    /// The plan beside plain caches, and the verdict; null with --no-rivals, on a GPU, and where
+    /// nothing was pruned.
     beside: Option<Beside>,
     threads: usize,
 }
@@ -277,6 +281,7 @@ fn report(
         top1_agreement: divergence.top1_agreement,
         mean_delta_logprob: divergence.mean_delta_logprob,
         rms_delta_p: divergence.rms_delta_p,
+        weak: WeakSteps::of(comparison),
         first_divergence: comparison.first_divergence(0),
         prefill_ms: comparison.prefill_time.as_secs_f64() * 1e3,
         kv_bytes: b.kv_bytes,
@@ -322,12 +327,13 @@ fn table(report: &Report) -> String {
         )
     });
     let lost = report.lost.as_ref().map_or_else(String::new, lost_text);
+    let weak = report.weak.words(report.compared_steps, report.window, &report.stored);
     let beside = report.beside.as_ref().map_or_else(String::new, beside_text);
     format!(
-        "A dense   {:>8.2} ms a token   KV {:>10}\n{}\n\nB masked  {:>8.2} ms a token   KV {:>10}   saved {}\n{}\n\n\
+        "A dense   {:>8.2} ms a token   KV {:>10}\n{}\n\nB masked  {:>8.2} ms a token   KV {:>10}   {} fewer\n{}\n\n\
          {}\n\
          KLD mean {} ± {} nats, p50 {}, p99 {}, p99.9 {}, max {} over {} steps (± over steps)\n\
-         same top token {:.1} %, RMS Δp {:.2} %, {divergence}{alone}{lost}{beside}\n\
+         same top token {:.1} %, RMS Δp {:.2} %, {divergence}{weak}{alone}{lost}{beside}\n\
          weights {}",
         report.a.tpot_ms,
         numbers::bytes(report.a.kv_bytes as u64),
@@ -386,8 +392,12 @@ fn beside_text(beside: &Beside) -> String {
     };
     let rows = std::iter::once(&beside.plan).chain(&beside.plain).map(row);
     format!(
-        "\nbeside plain caches, over {} steps forced on A's tokens, bytes in long contexts and now:{}\n{}: {}",
+        "\nbeside plain caches, over {} steps forced on A's tokens{}, bytes in long contexts and now:{}\n{}: {}",
         numbers::count(beside.steps),
+        match beside.steps_in_loop {
+            0 => String::new(),
+            repeats => format!(", {} in a loop", numbers::count(repeats)),
+        },
         rows.collect::<String>(),
         beside.verdict,
         beside.reason

@@ -119,13 +119,10 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         log,
         export_folder: PathBuf::from("."),
     });
-    if matches!(source, ModelSource::Demo) {
-        let text = demo_text();
-        state.quiz =
-            Some(Quiz { question: text.asked().to_owned(), value: text.value().to_owned() });
-        // Who gives arguments knows what they came for.
-        state.tells_story = interactive && look.story && std::env::args_os().len() == 1;
-    }
+    state.quiz = quiz(&source);
+    // Who gives arguments knows what they came for; those of the colours say nothing of that.
+    let is_new = screen::are_looks(std::env::args_os().skip(1));
+    state.tells_story = state.quiz.is_some() && interactive && look.story && is_new;
     (state.settings, state.themes) = (look.settings.clone(), look.themes.clone());
     state.graphics = args.screen.graphics(answered);
     let asked = AskedSession::of(args);
@@ -206,6 +203,15 @@ fn name(args: &InspectArgs, source: &ModelSource) -> String {
         ModelSource::Random { name, .. } => name.clone(),
         _ => args.model.model.clone(),
     }
+}
+
+/// What the first prompt of a model asks, where that is known.
+fn quiz(source: &ModelSource) -> Option<Quiz> {
+    if !matches!(source, ModelSource::Demo) {
+        return None;
+    }
+    let text = demo_text();
+    Some(Quiz { question: text.asked().to_owned(), value: text.value().to_owned() })
 }
 
 /// The prompt where the user gives none: long enough that the middle of the cache is not empty.

@@ -358,7 +358,7 @@ fn table(out: &str, baked: bool, outcome: &Outcome) -> String {
             "wrote {out}: prunes {pruned} of the channels in whole pairs, for every token; baked into weights it saves no memory"
         ),
         false => format!(
-            "wrote {out}: prunes {pruned} of the channels, saves K {}, V {}, K+V {} in long contexts",
+            "wrote {out}: prunes {pruned} of the channels; fewer bytes in long contexts: K {}, V {}, K+V {}",
             percent(saved.k),
             percent(saved.v),
             percent(saved.kv)

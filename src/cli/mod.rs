@@ -33,6 +33,7 @@ pub mod sweep;
 mod table;
 pub mod values;
 mod warnings;
+mod weak_steps;
 mod widths;
 
 pub use program::{Cli, main};

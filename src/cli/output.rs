@@ -4,8 +4,9 @@
 use std::io::{IsTerminal, Write};
 
 use crate::printable::{Breaks, message, printable, printable_json};
+use crate::schema::{SCHEMA_VERSION, name_of};
 use crate::tui::app::link;
-use crate::{Error, Result};
+use crate::{Error, Result, error};
 
 /// Writes `text` and a line end to standard output, control characters written out.
 pub fn line(text: &str) -> Result<()> {
@@ -54,7 +55,7 @@ pub(super) fn expect_open() -> Result<()> {
 
 /// Standard output cannot be written to.
 pub fn failed(cause: &std::io::Error) -> Error {
-    Error::run(format!("writing to standard output: {cause}"))
+    Error::run(format!("writing to standard output: {}", error::plain(cause)))
 }
 
 /// Whether TERM names a terminal that can show more than lines; Windows has no such variable.
@@ -72,10 +73,6 @@ pub fn note(text: &str) {
 pub fn note_json(value: &serde_json::Value) {
     let _ = writeln!(std::io::stderr(), "{}", printable_json(&value.to_string()));
 }
-
-/// The version of all JSON outputs: it grows when a key changes its meaning, its unit or its place,
-/// or goes. New keys may come without that.
-pub const SCHEMA_VERSION: u32 = 1;
 
 /// A JSON object that says what it is.
 #[derive(Debug, serde::Serialize)]
@@ -102,9 +99,4 @@ pub fn json<T: serde::Serialize>(schema: &str, value: &T) -> Result<()> {
     let json = serde_json::to_string_pretty(&named)
         .map_err(|error| Error::run(format!("writing JSON: {error}")))?;
     as_it_is(&printable_json(&json))
-}
-
-/// The full name of a schema: `kscope.mask.show`.
-pub fn name_of(schema: &str) -> String {
-    format!("kscope.{}", schema.replace(' ', "."))
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::output;
 use crate::model::decoder::PrefillHooks;
 use crate::printable::{Breaks, printable};
+use crate::schema;
 
 /// Steps of a bar.
 const STEPS: usize = 1000;
@@ -153,8 +154,8 @@ impl Lines {
     /// One line with a fact of its own.
     pub fn event(&self, key: &str, value: Value) -> Value {
         let mut line = Map::new();
-        line.insert("schema".to_owned(), json!(output::name_of("progress")));
-        line.insert("schema_version".to_owned(), json!(output::SCHEMA_VERSION));
+        line.insert("schema".to_owned(), json!(schema::name_of("progress")));
+        line.insert("schema_version".to_owned(), json!(schema::SCHEMA_VERSION));
         line.insert("what".to_owned(), json!(self.what));
         let elapsed = (self.began.elapsed().as_secs_f64() * 1e3).round() / 1e3;
         line.insert("elapsed_s".to_owned(), json!(elapsed));

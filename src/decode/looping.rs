@@ -16,6 +16,20 @@ pub struct Looping {
     pub tokens: usize,
 }
 
+impl Looping {
+    /// How many of the last `steps` tokens only repeat what stands before them: the first copy of
+    /// the n-gram repeats nothing.
+    pub fn repeats(&self, steps: usize) -> usize {
+        self.tokens.saturating_sub(self.period).min(steps)
+    }
+}
+
+/// How many of the last `steps` tokens of a text only repeat what stands before them: 0 where the
+/// text ends in no loop.
+pub fn repeated(text: &[u32], steps: usize) -> usize {
+    looping(text).map_or(0, |found| found.repeats(steps))
+}
+
 /// The loop that a text ends in: the shortest n-gram of at most 64 tokens of which at least three
 /// copies, and at least 24 tokens, stand at the end without anything between them.
 pub fn looping(text: &[u32]) -> Option<Looping> {
@@ -49,6 +63,15 @@ mod tests {
         // The last copy need not be whole, and what comes before may fit too.
         let cut = text(&[(&[5, 18], 1), (&nine, 3), (&[10, 11], 1)]);
         assert_eq!(looping(&cut), Some(Looping { period: 9, tokens: 30 }));
+    }
+
+    #[test]
+    fn steps_of_a_loop_are_those_that_repeat_something() {
+        let nine: Vec<u32> = (10..19).collect();
+        let loops = text(&[(&[1, 2, 3], 1), (&nine, 4)]);
+        assert_eq!(repeated(&loops, 64), 27, "the first copy is no repetition");
+        assert_eq!(repeated(&loops, 20), 20);
+        assert_eq!(repeated(&text(&[(&[1, 2, 3], 1), (&nine, 2)]), 64), 0);
     }
 
     #[test]

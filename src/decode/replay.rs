@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::Result;
 use crate::cache::{CacheSpec, SequenceCache};
 use crate::decode::divergence::StepDivergence;
+use crate::decode::looping::repeated;
 use crate::model::Model;
 use crate::model::decoder::StepBuffers;
 use crate::spread::MedianInterval;
@@ -73,6 +74,8 @@ impl Recent {
 pub struct Stretch {
     dense: SequenceCache,
     steps: Vec<DenseStep>,
+    /// Steps at the end whose tokens only repeat a loop of the text.
+    repeats: usize,
 }
 
 impl Stretch {
@@ -81,12 +84,30 @@ impl Stretch {
     pub fn new(dense: &SequenceCache, recent: &Recent) -> Result<Self> {
         let mut dense = dense.copied()?;
         dense.truncate(dense.tokens().saturating_sub(recent.len()), None)?;
-        Ok(Self { dense, steps: recent.steps.iter().cloned().collect() })
+        Ok(Self { dense, steps: recent.steps.iter().cloned().collect(), repeats: 0 })
     }
 
     /// The stretch of these steps, which follow on a dense cache.
     pub fn after(dense: SequenceCache, steps: Vec<DenseStep>) -> Self {
-        Self { dense, steps }
+        Self { dense, steps, repeats: 0 }
+    }
+
+    /// The same, with how many of its steps repeat a loop of the text that they are the end of.
+    pub fn of_text(self, text: &[u32]) -> Self {
+        let repeats = repeated(text, self.steps.len());
+        Self { repeats, ..self }
+    }
+
+    /// Steps at its end whose tokens only repeat a loop of the text: what repeats is easy, so masks
+    /// lose little there.
+    pub fn repeats(&self) -> usize {
+        self.repeats
+    }
+
+    /// How many of its steps see a middle under this specification; in the others nothing is
+    /// pruned.
+    pub fn with_middle(&self, spec: &CacheSpec) -> usize {
+        spec.window().steps_with_middle(self.end(), self.steps.len())
     }
 
     /// The dense side's steps.
@@ -172,6 +193,11 @@ impl Replay {
         self.times.push(began.elapsed());
         self.steps.push(StepDivergence::of(&dense.logits, &self.buffers.logits, dense.next));
         Ok(self.steps.len() < self.stretch.steps.len())
+    }
+
+    /// The specification of its cache.
+    pub fn spec(&self) -> &CacheSpec {
+        self.cache.spec()
     }
 
     /// Bytes that the cache stores now.

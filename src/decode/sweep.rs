@@ -38,6 +38,8 @@ pub struct SweepMeasured {
     pub beside: Option<MedianInterval>,
     /// Bytes stored at the end.
     pub kv_bytes: usize,
+    /// Steps that saw a middle: in the others nothing was pruned.
+    pub with_middle: usize,
 }
 
 impl Reference {
@@ -81,7 +83,7 @@ impl Reference {
             history.push(next);
         }
         Ok(Self {
-            stretch: Arc::new(Stretch::after(prompt_cache, made)),
+            stretch: Arc::new(Stretch::after(prompt_cache, made).of_text(&history[prompt.len()..])),
             step_times,
             kv_bytes: cache.bytes().total(),
             model,
@@ -91,6 +93,11 @@ impl Reference {
     /// Time of each dense step.
     pub fn step_times(&self) -> &[Duration] {
         &self.step_times
+    }
+
+    /// Steps at the end whose tokens only repeat a loop of the text.
+    pub fn repeats(&self) -> usize {
+        self.stretch.repeats()
     }
 
     /// Bytes of the dense cache at the end.
@@ -115,6 +122,7 @@ impl Reference {
             divergence: Divergence::of(&pair.own.steps),
             beside: pair.beside(),
             kv_bytes: pair.own.kv_bytes(),
+            with_middle: self.stretch.with_middle(pruned),
             step_times: pair.own.times,
             dense_step_times: pair.dense.times,
         })

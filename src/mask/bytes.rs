@@ -36,9 +36,14 @@ pub struct Savings {
     pub v: f64,
     /// Share of key and value bytes saved.
     pub kv: f64,
-    /// Dense bytes over pruned bytes: how much faster a decode attention limited by reading the
-    /// cache can become at most. None where the pruned cache is empty.
+    /// [`attention_bound`] of dense and pruned bytes.
     pub attention_speed_bound: Option<f64>,
+}
+
+/// How much faster a decode attention that is limited by reading the cache can become at most: dense
+/// bytes over stored ones. `None` where nothing is stored.
+pub fn attention_bound(dense: u64, stored: u64) -> Option<f64> {
+    (stored > 0).then(|| dense as f64 / stored as f64)
 }
 
 /// Bytes per token of a cache that keeps every channel, all layers; `element_size` in bytes.
@@ -140,8 +145,7 @@ pub fn savings_of_plan(
         k: saved(pruned.k, dense.k),
         v: saved(pruned.v, dense.v),
         kv: saved(pruned.total(), dense.total()),
-        attention_speed_bound: (pruned.total() > 0)
-            .then(|| dense.total() as f64 / pruned.total() as f64),
+        attention_speed_bound: attention_bound(dense.total(), pruned.total()),
     }
 }
 

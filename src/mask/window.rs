@@ -46,4 +46,37 @@ impl Window {
         let over = len.saturating_sub(self.sink.saturating_add(self.recent));
         over / self.chunk * self.chunk
     }
+
+    /// Tokens of the shortest sequence that has a middle: below that nothing is pruned.
+    pub fn first_middle(&self) -> usize {
+        self.sink.saturating_add(self.recent).saturating_add(self.chunk)
+    }
+
+    /// How many of `steps` decode steps, after the last of which a sequence has `end` tokens, saw a
+    /// middle. In the others nothing was pruned, whatever the mask.
+    pub fn steps_with_middle(&self, end: usize, steps: usize) -> usize {
+        let with = end.saturating_add(1).saturating_sub(self.first_middle());
+        with.min(steps)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_with_a_middle_are_those_whose_sequence_has_one() {
+        for window in [Window::default(), Window::CODED, Window { sink: 0, recent: 3, chunk: 5 }] {
+            for end in 0..400 {
+                for steps in [0, 1, 64].into_iter().filter(|steps| *steps <= end) {
+                    let lengths = end - steps + 1..=end;
+                    let with = lengths.filter(|&len| window.middle(len) > 0).count();
+                    assert_eq!(window.steps_with_middle(end, steps), with, "{window:?} {end}");
+                }
+            }
+        }
+        // The middle of the defaults begins with 176 tokens.
+        assert_eq!(Window::default().first_middle(), 176);
+        assert_eq!(Window::default().steps_with_middle(124, 64), 0);
+    }
 }

@@ -11,3 +11,4 @@ mod retune;
 mod run;
 mod session;
 mod turns;
+mod weak_steps;

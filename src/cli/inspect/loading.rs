@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{InspectArgs, default_prompt};
+use super::{InspectArgs, default_prompt, quiz};
 use crate::cli::args::{
     CacheArgs, GivenPlan, ModeArg, ModelArgs, check_device, fitting, read_plan,
 };
@@ -14,7 +14,7 @@ use crate::mask::{CachePlan, Sensitivity, Window, fingerprint};
 use crate::model::config::Config;
 use crate::model::device::Placement;
 use crate::model::load::Source as ModelSource;
-use crate::tui::app::opening::{NewModel, Openers};
+use crate::tui::app::opening::{NewModel, Openers, PlanRefusal};
 use crate::tui::app::runner;
 use crate::tui::app::runner::SharedModel;
 use crate::{Error, Result};
@@ -54,7 +54,7 @@ impl AskedSession {
 /// How the screen opens masks and models.
 pub(super) fn openers(asked: AskedSession) -> Openers {
     let (device, cache) = (asked.model.device, asked.cache.clone());
-    let plan = move |text: &str, config: &Config| {
+    let plan = move |text: &str, config: &Config| -> Result<(MaskInfo, Window), PlanRefusal> {
         if text == "none" {
             let full = CachePlan::full(config.mask_shape());
             return Ok((MaskInfo::named("dense", full), cache.window(Window::default())?));
@@ -62,8 +62,10 @@ pub(super) fn openers(asked: AskedSession) -> Openers {
         let given = read_plan(text, config).map_err(|error| {
             // On the screen no option was typed.
             let sentence = error.to_string();
-            let plain = sentence.strip_prefix("--plan ").map(str::to_owned);
-            plain.map_or(error, Error::input)
+            PlanRefusal {
+                sentence: sentence.strip_prefix("--plan ").unwrap_or(&sentence).to_owned(),
+                is_of_another: is_of_another(Path::new(text), config),
+            }
         })?;
         let window = cache.window(given.window)?;
         check_device(device, &given.plan, window)?;
@@ -76,13 +78,21 @@ pub(super) fn openers(asked: AskedSession) -> Openers {
             None => ModelSource::resolve(text)?,
         };
         asked.model.layers = None;
-        let prompt = default_prompt(&source);
+        let (prompt, quiz) = (default_prompt(&source), quiz(&source));
         let placement = device.placement()?;
         let model = SharedModel::default();
         let loader = loader(asked, source, SharedModel::clone(&model), placement);
-        Ok(NewModel { loader, model, prompt })
+        Ok(NewModel { loader, model, prompt, quiz })
     };
     Openers { plan: Box::new(plan), model: Box::new(model) }
+}
+
+/// Whether a file holds a mask or plan that is for another model than this one.
+fn is_of_another(path: &Path, config: &Config) -> bool {
+    let shape = config.mask_shape();
+    let read = files::read(path, &Split::of(shape)).and_then(|contents| contents.into_mask(""));
+    let fingerprint = fingerprint(&config.geometry());
+    read.is_ok_and(|file| files::check(&file, "", shape, &fingerprint).is_err())
 }
 
 /// Loads the model, on the thread of the engine.
@@ -243,6 +253,20 @@ mod tests {
             let origin = contents.origin();
             assert!(!origin.model.is_empty() && origin.fingerprint.len() == 64, "{name}");
         }
+    }
+
+    #[test]
+    fn a_mask_of_another_model_is_told_from_a_file_that_is_none() {
+        let config = Opened::open(&ModelSource::Demo).expect("the demo").config;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("m.safetensors");
+        for (shipped, is_other) in SHIPPED.iter().zip([false, true]) {
+            std::fs::write(&path, shipped.bytes).expect("written");
+            assert_eq!(is_of_another(&path, &config), is_other, "{}", shipped.name);
+        }
+        std::fs::write(&path, "# a document").expect("written");
+        assert!(!is_of_another(&path, &config));
+        assert!(!is_of_another(&folder.path().join("none"), &config));
     }
 
     /// The name of a model and its sizes say nothing of its weights.

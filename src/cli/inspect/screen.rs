@@ -1,6 +1,7 @@
 //! How the screen looks and what the terminal can show: arguments, and what comes of them.
 
 use std::cell::Cell;
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::rc::Rc;
 
@@ -58,6 +59,31 @@ pub struct ScreenArgs {
     /// The same summary as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// The options that say how a screen looks and not what it shows, and whether a value follows.
+const LOOKS: [(&str, bool); 5] = [
+    ("--color", true),
+    ("--background", true),
+    ("--theme", true),
+    ("--graphics", true),
+    ("--no-mouse", false),
+];
+
+/// Whether all of a program's arguments say how the screen looks.
+pub(super) fn are_looks(arguments: impl IntoIterator<Item = OsString>) -> bool {
+    let mut arguments = arguments.into_iter();
+    while let Some(argument) = arguments.next() {
+        let text = argument.to_string_lossy();
+        let (name, value) = text.split_once('=').map_or((&*text, None), |(a, b)| (a, Some(b)));
+        let Some((_, takes)) = LOOKS.iter().find(|(known, _)| *known == name) else {
+            return false;
+        };
+        if *takes && value.is_none() && arguments.next().is_none() {
+            return false;
+        }
+    }
+    true
 }
 
 impl ScreenArgs {
@@ -138,6 +164,24 @@ impl ScreenArgs {
             output::json("session", &summary::json(state))
         } else {
             output::line(&summary::text(state))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_about_looks_leave_the_story_and_others_end_it() {
+        let are = |text: &str| are_looks(text.split_whitespace().map(OsString::from));
+        for looks in
+            ["", "--background light", "--theme=light --no-mouse", "--color 256 --graphics none"]
+        {
+            assert!(are(looks), "{looks}");
+        }
+        for other in ["--model demo", "--background light --solo", "run", "--theme", "light"] {
+            assert!(!are(other), "{other}");
         }
     }
 }

@@ -459,7 +459,7 @@ fn print(args: &MakeArgs, file: &MaskFile, settings: MakeSettings) -> Result<()>
         ))?;
     }
     output::line(&format!(
-        "saves K {}, V {}, K+V {} in long contexts; {} of {} bytes per middle token ({})",
+        "fewer bytes in long contexts: K {}, V {}, K+V {}; {} of {} bytes per middle token ({})",
         percent(stats.k_saving, 2),
         percent(stats.v_saving, 2),
         percent(stats.kv_saving, 2),

@@ -75,7 +75,7 @@ pub(super) fn write(pen: &mut Pen, stats: &Statistics, around: &Surroundings<'_>
         |tokens| format!("at {} tokens", count(tokens)),
     );
     row(
-        "saved",
+        "fewer bytes",
         &format!(
             "K {}  V {}  K+V {}",
             percent(stats.k_saving, 2),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{prompt, texts};
 use crate::cache::CacheSpec;
 use crate::cli::args::{CacheArgs, ModelArgs, SessionArgs, short_names};
+use crate::cli::output;
 use crate::cli::progress::ProgressArgs;
 use crate::cli::values;
 use crate::mask::files::{self, Contents, Split};
@@ -52,6 +53,8 @@ pub(super) struct SweepPoint {
     pub(super) selection: Option<(f64, usize)>,
     /// Its cache.
     pub(super) spec: Arc<CacheSpec>,
+    /// The name of an earlier mask of the same importance that keeps the same channels.
+    pub(super) same_as: Option<String>,
 }
 
 /// Runs `kscope sweep`.
@@ -59,7 +62,7 @@ pub fn run(args: &SweepArgs) -> Result<()> {
     args.progress.choose();
     if args.importance.is_none() && !args.session.cache.is_given() {
         return Err(Error::input(
-            "sweep needs something to measure: give it --plan NAME|FILE, once or more, or --importance FILE",
+            "sweep needs something to measure: give it --plan NAME|FILE, once or more, or --importance FILE, which `kscope score` writes",
         ));
     }
     args.texts.check()?;
@@ -69,10 +72,17 @@ pub fn run(args: &SweepArgs) -> Result<()> {
     let model = model_args.load()?;
     let mut points = given(&model, cache, model_args)?;
     if let Some(path) = &args.importance {
-        points.extend(selected(&model, path, &sparsities, &args.align, cache)?);
+        let made = selected(&model, path, &sparsities, &args.align, cache)?;
+        if let Some(note) = same_masks(&made) {
+            output::note(&format!("kscope: {note}"));
+        }
+        points.extend(made);
     }
     match args.texts.is_asked() {
-        true => texts::run(args, &model, &points),
+        true => {
+            points.retain(|point| point.same_as.is_none());
+            texts::run(args, &model, &points)
+        }
         false => prompt::run(args, &model, &points),
     }
 }
@@ -89,6 +99,7 @@ fn given(model: &Model, cache: &CacheArgs, model_args: &ModelArgs) -> Result<Vec
             ),
             name,
             selection: None,
+            same_as: None,
         })
     });
     points.collect()
@@ -130,9 +141,30 @@ fn selected(
                 CacheSpec::planned(window, cache.kv_dtype, CachePlan::of_mask(&mask))?
                     .with_sight(config.sight()),
             ),
+            same_as: None,
         })
     };
-    points.map(point).collect()
+    let mut made = points.map(point).collect::<Result<Vec<SweepPoint>>>()?;
+    for at in 0..made.len() {
+        let first = made[..at].iter().find(|first| first.spec == made[at].spec);
+        made[at].same_as = first.map(|first| first.name.clone());
+    }
+    Ok(made)
+}
+
+/// What is said of masks that keep the same channels: an importance of 0 is kept by no sparsity, so
+/// that a low one gives the mask of a higher one.
+fn same_masks(points: &[SweepPoint]) -> Option<String> {
+    let same: Vec<&SweepPoint> = points.iter().filter(|point| point.same_as.is_some()).collect();
+    let first = same.first()?;
+    let kept = numbers::percent(first.spec.mask().kept_ratio(), 1);
+    let of = first.same_as.as_deref().unwrap_or_default();
+    Some(format!(
+        "{} {} no other channels than an earlier one ({} and {of} keep the same {kept}): no sparsity keeps channels without importance; each such mask is measured once",
+        numbers::counted(same.len(), "mask", "masks"),
+        if same.len() == 1 { "keeps" } else { "keep" },
+        first.name
+    ))
 }
 
 /// Most sparsities of one range.

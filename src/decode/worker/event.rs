@@ -2,7 +2,9 @@
 
 mod figures;
 
-pub use figures::{Bandwidth, HeadDetail, Live, Measured, Memory, StepMs, Subject, Timed};
+pub use figures::{
+    Bandwidth, HeadDetail, Live, Measured, Memory, StepMs, Subject, Timed, weakness,
+};
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -303,6 +305,9 @@ pub struct Token {
     pub id: u32,
     /// Text that this token completes.
     pub text: String,
+    /// Its name, where it is no text: a special token, or an end token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub special: Option<String>,
     /// Natural log-probability at temperature 1.
     pub logprob: f32,
     /// Tokens in the cache.
@@ -365,12 +370,22 @@ pub struct Voice {
     pub id: u32,
     /// Text that this token completes.
     pub text: String,
+    /// Its name, where it is no text: a special token, or an end token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub special: Option<String>,
     /// This side's own compute time; `None` for the first token.
     pub ms: Option<f64>,
     /// Bytes of this side's cache.
     pub kv: usize,
     /// This side's likeliest tokens, likeliest first.
     pub top: Vec<Likely>,
+}
+
+impl Voice {
+    /// What stands for the token on a screen: its text, or its name where it is no text.
+    pub fn shown(&self) -> &str {
+        self.special.as_deref().unwrap_or(&self.text)
+    }
 }
 
 /// A token with its probability at temperature 1.

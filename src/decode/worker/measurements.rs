@@ -124,7 +124,11 @@ impl Measurements {
 
     fn next(&mut self, both: &Both) -> Result<Option<Job>> {
         let model = both.comparison.model();
-        let stretch = || Ok(Arc::new(Stretch::new(&both.comparison.a.caches[0], &both.recent)?));
+        let side = &both.comparison.a;
+        let stretch = || {
+            let stretch = Stretch::new(&side.caches[0], &both.recent)?;
+            Ok(Arc::new(stretch.of_text(&side.generated[0])))
+        };
         let at_work = both.comparison.b.caches[0].spec();
         if std::mem::take(&mut self.timed) {
             return Ok(Some(timed(both, stretch()?, Rounds::default())?));
@@ -173,5 +177,7 @@ fn measured(subject: Subject, stretch: &Stretch, pair: &PairedReplay, left: usiz
         left,
         over: stretch.checksum(),
         cached: stretch.end(),
+        repeats: stretch.repeats(),
+        with_middle: Some(stretch.with_middle(pair.own.spec())),
     }))
 }

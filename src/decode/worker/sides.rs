@@ -354,6 +354,7 @@ impl Both {
                 n: self.earlier + side.generated[0].len(),
                 id: voice.id,
                 text: voice.text.clone(),
+                special: voice.special.clone(),
                 logprob: logprob(side.logits(0, vocab), voice.id),
                 cached: side.caches[0].tokens(),
                 kv: side.caches[0].bytes(),
@@ -376,7 +377,8 @@ impl Both {
         let is_end = self.is_end(id);
         let top =
             likely.into_iter().map(|(id, p)| Likely { id, text: self.text_of(id), p }).collect();
-        Voice { id, text: push(&mut self.streams[index], id, is_end), ms, kv, top }
+        let special = name_of_silent(self.comparison.model(), id, is_end);
+        Voice { id, text: push(&mut self.streams[index], id, is_end), special, ms, kv, top }
     }
 
     /// The text of one token, cached.
@@ -433,6 +435,12 @@ fn earlier_turn(n: usize) -> Error {
 /// Text that this token completes; an end token is no text.
 fn push(stream: &mut Option<Detokenizer>, id: u32, is_end: bool) -> String {
     stream.as_mut().filter(|_| !is_end).map(|stream| stream.push(id)).unwrap_or_default()
+}
+
+/// The name of a token that is no text: a special token, or an end token.
+fn name_of_silent(model: &Model, id: u32, is_end: bool) -> Option<String> {
+    let is_special = model.tokenizer.as_ref().is_some_and(|tokenizer| tokenizer.is_special(id));
+    (is_special || is_end).then(|| model.token_text(id))
 }
 
 fn step_ms(total: f64, parts: StepTimes) -> StepMs {

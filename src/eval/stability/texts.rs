@@ -68,7 +68,7 @@ impl StabilityPlan {
         }
         if domains.len() < 2 {
             let why = format!(
-                "stability compares texts and needs two or more, found {}: give --text several files or a folder",
+                "stability compares texts and needs two or more, found {}: several files, or a folder of them, are given as its texts (--text)",
                 domains.len()
             );
             found.leave(why, asked)?;

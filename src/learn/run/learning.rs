@@ -115,6 +115,12 @@ pub fn learn(
     let began = Instant::now();
     let (checkpoint, key) = (checkpoint.file(), key(model, request));
     let state = match (&request.start, resume) {
+        (_, true) if !checkpoint.exists() => {
+            return Err(Error::input(format!(
+                "there is no learning to go on with: its checkpoint, {}, is not there",
+                checkpoint.display()
+            )));
+        }
         (_, true) => Some(TrainState::load(checkpoint, &request.settings, &key)?),
         (Some(start), false) => Some(start.state(model, &request.settings)?),
         (None, false) => None,

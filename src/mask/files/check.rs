@@ -22,8 +22,12 @@ pub fn check(file: &MaskFile, name: &str, shape: Shape, fingerprint: &str) -> Re
     let found = file.plan.shape();
     if found != shape {
         let kind = if file.plan.is_mask() { "mask" } else { "plan" };
+        let made_for = match file.origin.model.as_str() {
+            "" => String::new(),
+            model => format!(", made for {model}"),
+        };
         return Err(Error::input(format!(
-            "{name}: expected a {kind} of shape {shape}, found {found}"
+            "{name}: expected a {kind} of shape {shape}, found {found}{made_for}"
         )));
     }
     let origin = &file.origin;

@@ -6,17 +6,37 @@ use super::array::Split;
 use super::contents::Contents;
 use super::format::Format;
 use super::{native, npy, pth, tsv};
-use crate::{Result, input_file};
+use crate::error::shortened;
+use crate::{Error, Result, input_file};
 
 /// Reads a file of any known kind; `split` says how the columns of a flat array divide into heads.
 pub fn read(path: &Path, split: &Split) -> Result<Contents> {
     let bytes = input_file::read(path, input_file::MASK)?;
-    let format = match Format::of_content(&bytes) {
+    let name = path.display().to_string();
+    let format = match (Format::of_content(&bytes), Format::of_path(path)) {
         // A damaged file looks like text; then the extension says what it was meant to be.
-        Format::Tsv => Format::of_path(path).unwrap_or(Format::Tsv),
-        shown => shown,
+        (Format::Tsv, Ok(meant)) => meant,
+        (Format::Tsv, Err(_)) if !tsv::begins(&bytes) => {
+            return Err(Error::input(format!(
+                "{name} is no mask or plan: expected a .safetensors, .pth or .npy file, or numbers with tabs between them, found {}",
+                beginning(&bytes)
+            )));
+        }
+        (shown, _) => shown,
     };
-    parse_as(format, &bytes, &path.display().to_string(), split)
+    parse_as(format, &bytes, &name, split)
+}
+
+/// What a file of no known kind is, in words.
+fn beginning(bytes: &[u8]) -> String {
+    let start = bytes.get(..bytes.len().min(400)).unwrap_or(bytes).trim_ascii_start();
+    match start.split(|byte| *byte == b'\n').next() {
+        None | Some([]) => "an empty file".to_owned(),
+        Some(line) => {
+            let line = String::from_utf8_lossy(line.trim_ascii_end());
+            format!("a file that begins with {:?}", shortened(&line))
+        }
+    }
 }
 
 /// Reads the bytes of a file of any known kind; `name` is what errors call it.

@@ -160,6 +160,33 @@ fn flat_rows_need_to_know_how_they_divide() {
     assert_eq!(error, "m.npy: expected 3 KV heads, found 2");
 }
 
+/// A document was once refused for its first row and column, as if it were a table.
+#[test]
+fn a_file_of_another_kind_is_said_to_be_no_mask() {
+    let folder = tempfile::tempdir().unwrap();
+    let refusal = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        read(&path, &Split::default()).unwrap_err().to_string()
+    };
+    for (name, bytes) in [
+        ("README.md", &b"# kscope\n\ntext"[..]),
+        ("a.png", b"\x89PNG\r\n"),
+        ("a", b""),
+        ("b", b"\n"),
+    ] {
+        let said = refusal(name, bytes);
+        assert!(
+            said.contains(&format!("{name} is no mask or plan: expected a .safeten")),
+            "{said}"
+        );
+        assert!(!said.contains("row 1"), "{said}");
+    }
+    // Rows of numbers are meant as such, whatever their file is called.
+    assert!(refusal("a.txt", b"1\t2\n3\tx\n").contains("row 2, column 2"));
+    assert!(refusal("a.tsv", b"word\n").contains("row 1, column 1"));
+}
+
 #[test]
 fn text_errors_name_row_and_column() {
     let error = |text: &[u8]| tsv::parse(text, "a.tsv").unwrap_err().to_string();
@@ -215,7 +242,10 @@ fn a_mask_binds_by_fingerprint_or_fits_by_shape_with_a_warning() {
 
     let other = Shape { layers: 4, ..geometry.shape() };
     let error = check(&file, "m", other, &model).unwrap_err().to_string();
-    assert_eq!(error, format!("m: expected a mask of shape {other}, found {SHAPE}"));
+    assert_eq!(
+        error,
+        format!("m: expected a mask of shape {other}, found {SHAPE}, made for tiny \"model\"")
+    );
 }
 
 #[test]

@@ -43,6 +43,14 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Array> {
     Ok(Array { axes: vec![layers, columns], values })
 }
 
+/// Whether the first field of a file is a number, as every row of such a text begins.
+pub(super) fn begins(bytes: &[u8]) -> bool {
+    let start = bytes.trim_ascii_start();
+    let end = start.iter().position(u8::is_ascii_whitespace).unwrap_or(start.len());
+    let field = start.get(..end).and_then(|field| std::str::from_utf8(field).ok());
+    field.is_some_and(|field| field.parse::<f32>().is_ok())
+}
+
 /// Writes an array, every axis after the first in one row; each number is the shortest text that
 /// reads back as the same f32.
 pub(super) fn encode(array: &Array) -> Vec<u8> {

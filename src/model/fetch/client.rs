@@ -130,14 +130,20 @@ impl Downloads {
         let program = command.get_program().to_string_lossy().into_owned();
         let mut child = command.spawn().map_err(|cause| {
             Error::run(format!(
-                "{package} comes with {program}, which could not be started: {cause}"
+                "{package} comes with {program}, which could not be started: {}",
+                error::plain(&cause)
             ))
         })?;
         let status = loop {
             match child.try_wait() {
                 Ok(Some(status)) => break status,
                 Ok(None) => progress.bytes(size_of(&own), expected),
-                Err(cause) => return Err(Error::run(format!("waiting for {program}: {cause}"))),
+                Err(cause) => {
+                    return Err(Error::run(format!(
+                        "waiting for {program}: {}",
+                        error::plain(&cause)
+                    )));
+                }
             }
             if let Err(stopped) = progress.keep_going() {
                 // It may have ended by itself, for the same reason.
@@ -197,7 +203,8 @@ impl Downloads {
                 )))
             }
             Err(cause) => Err(Error::run(format!(
-                "unpacking needs {program}, which could not be started: {cause}"
+                "unpacking needs {program}, which could not be started: {}",
+                error::plain(&cause)
             ))),
         }
     }

@@ -106,7 +106,8 @@ fn python_library() -> Result<PathBuf> {
     let out = Command::new("python3").args(["-c", script]).output();
     let out = out.map_err(|cause| {
         Error::run(format!(
-            "the Python library is found with python3, which could not be started: {cause}"
+            "the Python library is found with python3, which could not be started: {}",
+            error::plain(&cause)
         ))
     })?;
     Ok(PathBuf::from(String::from_utf8_lossy(&out.stdout).trim()))
@@ -158,8 +159,9 @@ fn unzipped(path: &Path) -> Result<Vec<u8>> {
             path.display(),
             String::from_utf8_lossy(&out.stderr)
         ))),
-        Err(cause) => {
-            Err(Error::run(format!("unpacking needs gzip, which could not be started: {cause}")))
-        }
+        Err(cause) => Err(Error::run(format!(
+            "unpacking needs gzip, which could not be started: {}",
+            error::plain(&cause)
+        ))),
     }
 }

@@ -225,6 +225,12 @@ impl Tokenizer {
         (!self.inner.get_added_vocabulary().is_special_token(&token)).then_some(token)
     }
 
+    /// Whether an id is a special token, which gives no text.
+    pub fn is_special(&self, id: u32) -> bool {
+        let token = self.inner.id_to_token(id);
+        token.is_some_and(|token| self.inner.get_added_vocabulary().is_special_token(&token))
+    }
+
     /// The text of one token for display: what it stands for, special tokens by name. A token that
     /// cannot be decoded alone is shown as the vocabulary has it.
     pub fn token_text(&self, id: u32) -> String {

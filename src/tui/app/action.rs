@@ -13,6 +13,7 @@ use crate::mask::Window;
 use crate::tui::app::path_prompt::{Listing, PathFor};
 use crate::tui::app::settings::Look;
 use crate::tui::app::state::RecentFiles;
+use crate::tui::app::story::Quiz;
 use crate::tui::color::Palette;
 use crate::tui::screen::Screen;
 
@@ -106,6 +107,8 @@ pub enum Action {
         name: String,
         /// The prompt to begin with, where the last one does not suit it.
         prompt: Prompt,
+        /// What that prompt asks, where it is known.
+        quiz: Option<Quiz>,
     },
     /// A message for the user, such as the result of an effect.
     Tell {

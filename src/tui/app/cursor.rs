@@ -72,7 +72,8 @@ impl State {
     /// Remembers the place.
     pub fn mark(&mut self) {
         self.mark = Some(self.at);
-        self.tell("marked; ' comes back here", false);
+        let jump = self.key_on(self.screen, Command::Jump);
+        self.tell(format!("marked; {jump} comes back here"), false);
     }
 
     /// Goes to the remembered place, and remembers the place it left.
@@ -80,9 +81,12 @@ impl State {
         if self.model.is_none() {
             return;
         }
-        if let Some(mark) = self.mark.replace(self.at) {
-            self.at = mark;
-        }
+        let Some(mark) = self.mark else {
+            let mark = self.key_on(self.screen, Command::Mark);
+            return self.tell(format!("no place is marked yet: {mark} marks one"), false);
+        };
+        self.mark = Some(self.at);
+        self.at = mark;
     }
 
     /// Tells the engine which head to watch after the place changed from `before`.

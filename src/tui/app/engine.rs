@@ -120,7 +120,9 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
         Event::Lost(lost) => state.run.pairs.lost = Some(*lost),
         Event::Attended(row) => state.screens.head.take(*row),
         Event::Head(detail) => state.run.head = Some(*detail),
-        Event::Memory(memory) => state.run.memory = Some(memory),
+        Event::Memory(memory) => {
+            (state.run.memory, state.run.memory_at) = (Some(memory), state.run.cached);
+        }
         Event::Bandwidth(measured) => gauge::take(state, *measured),
         Event::Paused => state.phase = Phase::Paused,
         Event::Resumed => {

@@ -2,12 +2,14 @@
 
 use crate::decode::worker::Prompt;
 use crate::decode::worker::event::MaskInfo;
-use crate::mask::Window;
+use crate::mask::{CachePlan, Window};
+use crate::numbers::counted;
 use crate::tui::app::action::{Command, Effect, PlanUse};
 use crate::tui::app::path_prompt::PathFor;
 use crate::tui::app::place::Place;
 use crate::tui::app::run::{Phase, RunView};
 use crate::tui::app::state::{OtherMask, Overlay, State};
+use crate::tui::app::steer;
 use crate::tui::export::take;
 use crate::tui::screen::learn::state::Learning;
 use crate::tui::screen::tune::edit;
@@ -44,7 +46,7 @@ pub fn looked_for(state: &mut State, purpose: PathFor, typed: &str, trouble: Opt
 /// The effects, unless a recording is shown or there is no model yet.
 fn with_engine(state: &mut State, effects: Vec<Effect>) -> Vec<Effect> {
     if state.replay {
-        state.tell("a recording has no model: nothing can be opened for it", false);
+        state.tell(steer::no_model("open anything for"), false);
         return Vec::new();
     }
     if state.model.is_none() {
@@ -76,16 +78,33 @@ pub fn opened(state: &mut State, info: MaskInfo, window: Window, to: PlanUse) ->
             edit::adopt(state, info, window)
         }
         PlanUse::Diff => {
+            let at_work = state.model.as_ref().map(|model| model.plan());
+            let differing = at_work.map_or(0, |plan| differing(plan, &info.plan));
             let mask = state.key_on(Screen::Map, Command::Diff);
-            state.tell(
-                format!("the map shows where {} differs: {mask} shows the mask", info.label),
-                false,
-            );
+            let sentence = match differing {
+                0 => format!(
+                    "{} differs from what is at work in no channel: {mask} shows the mask",
+                    info.label
+                ),
+                n => format!(
+                    "the map shows where {} differs, in {}: {mask} shows the mask",
+                    info.label,
+                    counted(n, "channel", "channels")
+                ),
+            };
+            state.tell(sentence, false);
             state.other = Some(OtherMask { label: info.label, plan: info.plan });
             (state.screen, state.diff) = (Screen::Map, true);
             Vec::new()
         }
     }
+}
+
+/// K channels, and V of heads with all of theirs, that two plans store otherwise.
+fn differing(one: &CachePlan, other: &CachePlan) -> usize {
+    let k = one.k_widths().iter().zip(other.k_widths()).filter(|(one, other)| one != other);
+    let v = one.v_widths().iter().zip(other.v_widths()).filter(|(one, other)| one != other);
+    k.count() + v.count() * one.shape().head_dim
 }
 
 fn change_model(state: &mut State, typed: String) -> Vec<Effect> {

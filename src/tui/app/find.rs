@@ -4,7 +4,7 @@
 use crate::tui::app::action::Command;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::place::Place;
-use crate::tui::app::state::State;
+use crate::tui::app::state::{Holds, State};
 use crate::tui::screen::Screen;
 use crate::tui::screen::tune::state::Tuning;
 
@@ -99,16 +99,32 @@ pub fn next(state: &mut State, direction: isize) {
     match found {
         Some(&(layer, head)) => {
             state.at = Place { layer, head, channel: state.at.channel };
-            let place =
-                heads.iter().position(|&other| other == (layer, head)).map_or(0, |at| at + 1);
-            let sentence = format!("{place} of {} heads: {}", heads.len(), state.screens.map.find);
-            state.tell(sentence, false);
+            tell(state);
         }
         None => {
             let sentence = format!("no head fits `{}`", state.screens.map.find);
             state.tell(sentence, false);
         }
     }
+}
+
+/// Says which of the heads that match the last query is at hand, for as long as it is. The message
+/// stands where the line about the cursor does, so it says what that head keeps.
+pub fn tell(state: &mut State) {
+    let (Some(query), Some(model)) = (Query::parse(&state.screens.map.find), &state.model) else {
+        return;
+    };
+    let heads = query.heads(model, state.screens.tune.as_ref());
+    let (layer, head) = (state.at.layer, state.at.head);
+    let Some(at) = heads.iter().position(|&other| other == (layer, head)) else { return };
+    let (kept, dim) = (model.kept(layer, head), model.shape().head_dim);
+    let sentence = format!(
+        "{} of {} heads with `{}`: L{layer} h{head} keeps {kept} of {dim}",
+        at + 1,
+        heads.len(),
+        state.screens.map.find
+    );
+    state.tell_while(Holds::At(state.at), sentence);
 }
 
 #[cfg(test)]

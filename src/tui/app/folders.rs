@@ -115,8 +115,11 @@ pub fn remember(recent: &RecentFiles) -> Result<()> {
     state_folder::write(RECENT, &text)
 }
 
-/// A typed path as other sessions can use it: with its folder.
-pub fn lasting(typed: &str) -> String {
+/// What was typed as other sessions can use it: a path with its folder, a name as it is.
+pub fn lasting(purpose: PathFor, typed: &str) -> String {
+    if purpose.is_name(typed) {
+        return typed.trim().to_owned();
+    }
     let path = expanded(typed);
     let full = if path.exists() { std::path::absolute(&path).ok() } else { None };
     full.and_then(|path| path.to_str().map(str::to_owned)).unwrap_or_else(|| typed.to_owned())
@@ -187,6 +190,20 @@ mod tests {
         assert_eq!(expanded("~"), home);
         assert_eq!(expanded("a/~b"), PathBuf::from("a/~b"));
         assert_eq!(expanded("~other/x"), PathBuf::from("~other/x"));
+    }
+
+    /// A folder that is called like the demo once took its place among the recent models.
+    #[test]
+    fn a_name_is_remembered_as_a_name_and_a_path_with_its_folder() {
+        for name in ["demo", "smollm2-135m"] {
+            assert_eq!(lasting(PathFor::Model, name), name);
+        }
+        assert_eq!(lasting(PathFor::Open, "k8v4"), "k8v4");
+        // Tests run where the package is.
+        let full = std::path::absolute("src").expect("a path");
+        assert_eq!(lasting(PathFor::Model, "src"), full.to_string_lossy());
+        assert!(!PathFor::Save.is_name("k8v4"), "a file of this name is meant");
+        assert_eq!(lasting(PathFor::Open, "nowhere.safetensors"), "nowhere.safetensors");
     }
 
     #[test]

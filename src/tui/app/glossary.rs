@@ -21,7 +21,12 @@ pub fn words() -> Vec<GlossaryWord> {
     let eval = EvalField::ALL.map(|field| ("Eval", field.name().to_owned(), field.about()));
     let plan = Knob::ALL.map(|knob| ("Plan", knob.name().to_owned(), knob.about()));
     let text = SETTINGS.map(|setting| ("Text", setting.name().to_owned(), setting.about()));
-    let rules = Rule::ALL.map(|rule| ("rule", rule.words.to_owned(), rule.about));
+    // Rows and commands have the short name.
+    let named = |rule: Rule| match rule.words == rule.name {
+        true => rule.words.to_owned(),
+        false => format!("{}, {}", rule.words, rule.name),
+    };
+    let rules = Rule::ALL.map(|rule| ("rule", named(rule), rule.about));
     let metrics = Metric::ALL.into_iter().filter(|metric| {
         // The others are rules, or words of their own.
         *metric == Metric::Live
@@ -104,6 +109,15 @@ const WORDS: &[(&str, &str)] = &[
         "machine",
         "how fast this machine reads memory: the best measurement, again where steps were faster",
     ),
+    (
+        "kept only here",
+        "channels that what is set keeps and what is saved does not; only saved is the other way round",
+    ),
+    (
+        "likeliest",
+        "the tokens with the highest probabilities; one of another rank on the other side has a colour of its own",
+    ),
+    ("locked", "a head that no setting changes: it stays as it was when it was locked (■)"),
     ("mask", "which K channels of every head are stored"),
     (
         "max, p99, 99.9 %",
@@ -123,6 +137,10 @@ const WORDS: &[(&str, &str)] = &[
     ("parts", "the first token at which the texts of A and B differ"),
     ("plan", "how many bits each K channel and each head's V has: 16, 8, 4, 2 or 0"),
     ("±, ± stderr", "standard error of the mean over the steps"),
+    (
+        "projections",
+        "time of a step in the matrices of attention and MLP: q, k, v, the attention's output, gates",
+    ),
     ("reached", "how fast a step reads its bytes, of what the machine reads from memory"),
     ("reads", "bytes of weights and cache that a step reads once"),
     ("recall", "share of the facts asked for on the Eval screen that were said"),
@@ -139,8 +157,10 @@ const WORDS: &[(&str, &str)] = &[
         "≈",
         "not told apart: the 95 % interval of the difference of two masks' KLD, step by step, holds 0, or that of a ratio of times holds 1",
     ),
+    ("stale", "figures of the mask before; those of the one that is set are on their way"),
     ("TPOT", "time per output token"),
     ("TTFT", "time to first token: the prefill of the prompt and one step"),
+    ("tuned", "a mask or plan that was changed by hand or in Tune and has no name of its own yet"),
     (
         "unseen",
         "a token of the middle that the masked head does not see, because the mask drops the head",
@@ -210,6 +230,15 @@ mod tests {
             "of middle",
             "of cache",
             "≈",
+            "locked",
+            "projections",
+            "kept only here",
+            "tuned",
+            "stale",
+            "likeliest",
+            // As rows of the bench and commands of the palette have them.
+            "key-norm",
+            "think",
         ];
         for term in of_tables.chain(labels) {
             assert!(is_explained(term), "{term}");

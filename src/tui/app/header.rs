@@ -69,7 +69,7 @@ fn facts(state: &State, wide: bool) -> Vec<(Vec<String>, Role)> {
     facts
 }
 
-/// The badge: that channels are not stored, and how many bytes that saves now.
+/// The badge: that channels are not stored, and how many fewer bytes that is now.
 fn badge(state: &State, wide: bool) -> Vec<String> {
     let Some(model) = &state.model else { return Vec::new() };
     let (masked, dense) = (state.run.kv.total(), model.bytes_at(state.run.cached).1.total());

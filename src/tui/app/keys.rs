@@ -7,6 +7,7 @@ use ratatui::crossterm::event::KeyEvent;
 
 use crate::tui::app::action::Command;
 use crate::tui::app::chord::Chord;
+use crate::tui::app::editing::{EDITING, EDITING_LINES};
 use crate::tui::app::key_rows;
 use crate::tui::app::key_rows::KeyBinding;
 use crate::tui::screen::Screen;
@@ -238,6 +239,14 @@ impl KeyTable {
                     &format!("| {} | `{}` | {} |\n", keys.join(" "), row.command.name(), row.about);
             }
         }
+        text += "\n## While text is typed\n\nThe same keys edit lists, paths, fields, the prompt and turns, unless \
+                 a table above gives them another meaning there. They cannot be changed.\n\n| keys | what they do |\n| --- | --- |\n";
+        for (keys, about) in EDITING {
+            text += &editing_row(keys, about, "");
+        }
+        for (keys, about) in EDITING_LINES {
+            text += &editing_row(keys, about, "; in the prompt and in turns");
+        }
         text
     }
 
@@ -245,6 +254,12 @@ impl KeyTable {
     pub fn key_of(&self, context: KeyContext, command: Command) -> Option<String> {
         self.of(context).find(|row| row.command == command)?.keys.first().map(ToString::to_string)
     }
+}
+
+/// A row of the keys that edit text.
+fn editing_row(keys: &str, about: &str, place: &str) -> String {
+    let keys: Vec<String> = keys.split(' ').map(|key| format!("`{key}`")).collect();
+    format!("| {} | {about}{place} |\n", keys.join(" "))
 }
 
 #[cfg(test)]

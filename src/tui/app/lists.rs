@@ -129,6 +129,8 @@ fn first_shown(heights: &[u16], selected: usize, room: u16) -> usize {
 /// Columns from which on a row has its name beside its keys, and where the name stands.
 const WIDE: u16 = 70;
 const NAME_AT: u16 = 24;
+/// Where its keys stand: behind the longest name of a context and a blank.
+const KEYS_AT: u16 = 9;
 
 /// Where the KLD of a token stands, and what is said of it.
 const TOKEN: (u16, u16) = (8, 17);
@@ -182,7 +184,7 @@ fn row(state: &State, entry: &Entry, selected: bool, area: Rect, buffer: &mut Bu
     }
     put(buffer, area, 0, 0, Line::styled(context, style(Role::Dim)));
     let keys = Rect { width: area.width.min(NAME_AT - 1), ..area };
-    put(buffer, keys, 8, 0, Line::styled(entry.keys.clone(), style(Role::Accent)));
+    put(buffer, keys, KEYS_AT, 0, Line::styled(entry.keys.clone(), style(Role::Accent)));
     let title = entry.title.clone();
     let wide = area.width >= WIDE;
     if wide {
@@ -224,4 +226,33 @@ pub fn border(state: &State, frame: Rect, title: &str, hint: &str, buffer: &mut 
         frame.height - 1,
         Line::styled(format!(" {hint} "), state.theme.style(Role::Dim)),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::text::Span;
+
+    use super::*;
+    use crate::tui::app::action::Command;
+    use crate::tui::color::ColorDepth;
+    use crate::tui::testing::{SMALL, act, draw, letters, session, text};
+
+    /// A row of the help once read `questionEnter`.
+    #[test]
+    fn names_of_contexts_and_keys_stand_apart_and_whole() {
+        for context in KeyContext::all() {
+            assert!(Span::raw(context.name()).width() < usize::from(KEYS_AT), "{}", context.name());
+        }
+        let mut state = session(SMALL, ColorDepth::None);
+        for row in state.keys.rows() {
+            let keys: Vec<String> = row.keys.iter().map(ToString::to_string).collect();
+            let wide = Span::raw(keys.join(" ")).width();
+            assert!(wide < usize::from(NAME_AT - KEYS_AT), "{}", keys.join(" "));
+        }
+        state.size = (120, 40);
+        act(&mut state, Command::Help);
+        letters(&mut state, "send the turn");
+        let shown = text(&draw(&state));
+        assert!(shown.contains("question ⏎"), "{shown}");
+    }
 }

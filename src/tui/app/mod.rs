@@ -8,6 +8,7 @@ pub mod chord;
 pub mod config;
 pub mod cursor;
 pub mod dispatch;
+pub mod editing;
 pub mod effect;
 pub mod engine;
 pub mod explain;

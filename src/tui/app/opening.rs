@@ -3,13 +3,15 @@
 
 use tokio::sync::mpsc::Receiver;
 
-use crate::Result;
 use crate::decode::worker::event::MaskInfo;
 use crate::decode::worker::{Engine, Envelope, Event, Loader, Prompt};
 use crate::mask::Window;
 use crate::model::config::Config;
-use crate::tui::app::action::Action;
+use crate::tui::app::action::{Action, Command};
 use crate::tui::app::runner::SharedModel;
+use crate::tui::app::state::State;
+use crate::tui::app::story::Quiz;
+use crate::{Error, Result};
 
 /// How masks and models are read.
 pub struct Openers {
@@ -20,9 +22,37 @@ pub struct Openers {
 }
 
 /// Reads a mask or plan for a model.
-pub type PlanOpener = Box<dyn Fn(&str, &Config) -> Result<(MaskInfo, Window)>>;
+pub type PlanOpener = Box<dyn Fn(&str, &Config) -> Result<(MaskInfo, Window), PlanRefusal>>;
 /// Finds a model.
 pub type ModelOpener = Box<dyn Fn(&str) -> Result<NewModel>>;
+
+/// Why a mask or plan is not opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanRefusal {
+    /// The sentence.
+    pub sentence: String,
+    /// Whether it is a mask or plan, but one for another model.
+    pub is_of_another: bool,
+}
+
+impl From<Error> for PlanRefusal {
+    fn from(error: Error) -> Self {
+        Self { sentence: error.to_string(), is_of_another: false }
+    }
+}
+
+impl PlanRefusal {
+    /// The sentence, with the way on where there is one.
+    pub fn told(self, state: &State) -> String {
+        match self.is_of_another {
+            true => {
+                let key = state.key(Command::ChangeModel);
+                format!("{}; {key} loads another model", self.sentence)
+            }
+            false => self.sentence,
+        }
+    }
+}
 
 /// A model that was found.
 pub struct NewModel {
@@ -32,6 +62,8 @@ pub struct NewModel {
     pub model: SharedModel,
     /// The prompt to begin with where there is none yet.
     pub prompt: Prompt,
+    /// What that prompt asks, where it is known.
+    pub quiz: Option<Quiz>,
 }
 
 /// A model that is being loaded beside the one at work. Dropping it stops the loading.
@@ -45,6 +77,7 @@ pub struct LoadingModel {
     /// The model, once it is loaded.
     pub model: SharedModel,
     prompt: Prompt,
+    quiz: Option<Quiz>,
 }
 
 /// What came of a round of events.
@@ -60,9 +93,9 @@ pub enum Loaded {
 impl LoadingModel {
     /// Begins to load.
     pub fn begin(typed: String, new: NewModel) -> Result<Self> {
-        let NewModel { loader, model, prompt } = new;
+        let NewModel { loader, model, prompt, quiz } = new;
         let (engine, events) = Engine::spawn(loader)?;
-        Ok(Self { typed, engine, events, model, prompt })
+        Ok(Self { typed, engine, events, model, prompt, quiz })
     }
 
     /// What an event of its engine means; `None` is the end of the engine.
@@ -79,8 +112,8 @@ impl LoadingModel {
             Event::Failed { sentence, .. } => refused(sentence),
             Event::Panicked(message) => refused(&format!("its engine ran into a bug: {message}")),
             _ => {
-                let prompt = self.prompt.clone();
-                let action = Action::ModelChanged { name: self.typed.clone(), prompt };
+                let (prompt, quiz) = (self.prompt.clone(), self.quiz.clone());
+                let action = Action::ModelChanged { name: self.typed.clone(), prompt, quiz };
                 Loaded::There(action, Box::new(envelope))
             }
         }

@@ -4,12 +4,13 @@ use crate::decode::comparison::Mode;
 use crate::decode::divergence::{Divergence, StepDivergence};
 use crate::decode::lost::Lost;
 use crate::decode::worker::STRETCH;
-use crate::decode::worker::event::{Pair, Timed, Voice};
+use crate::decode::worker::event::{Pair, Timed, Voice, weakness};
 use crate::spread::Spread;
+use crate::tui::app::state::State;
 
 /// Largest number of steps that divergence and speed are computed over.
 const MOST: usize = 4096;
-/// Number of steps that a side's speed is computed over.
+/// Number of steps that the time of a measurement is told from.
 const RECENT: usize = 64;
 
 /// The sides of a comparison.
@@ -91,7 +92,10 @@ impl Pairs {
         for pair in &mut self.list {
             let Pair { a: Some(a), b, .. } = pair else { continue };
             match b {
-                Some(b) if b.id != a.id => (b.id, b.text) = (a.id, a.text.clone()),
+                Some(b) if b.id != a.id => {
+                    (b.id, b.text) = (a.id, a.text.clone());
+                    b.special.clone_from(&a.special);
+                }
                 Some(_) => {}
                 None => *b = Some(Voice { ms: None, top: Vec::new(), ..a.clone() }),
             }
@@ -110,18 +114,17 @@ impl Pairs {
         Divergence::of(&steps)
     }
 
-    /// A side's own time per step over the last steps, in milliseconds; `None` before the first
-    /// step.
+    /// A side's own time per step since the current mask came into use, in milliseconds; `None`
+    /// before the first step.
     pub fn times(&self, side: ComparedSide) -> Option<Spread> {
-        let recent = &self.counted()[self.counted().len().saturating_sub(RECENT)..];
-        let times: Vec<f64> = recent.iter().filter_map(|pair| voice(pair, side)?.ms).collect();
-        (!times.is_empty()).then(|| Spread::of(times))
+        times_of(self.counted(), side)
     }
 
     /// About how long a mask takes to be measured over the last steps, in seconds: each of them with
     /// the dense one beside it. `None` before there are any.
     pub fn trial_seconds(&self) -> Option<f64> {
-        let ms = self.times(ComparedSide::A)?.p50 + self.times(ComparedSide::B)?.p50;
+        let recent = &self.counted()[self.counted().len().saturating_sub(RECENT)..];
+        let ms = times_of(recent, ComparedSide::A)?.p50 + times_of(recent, ComparedSide::B)?.p50;
         let steps = self.len().saturating_sub(1).min(STRETCH);
         Some(ms * steps as f64 / 1e3)
     }
@@ -159,10 +162,30 @@ impl Pairs {
     }
 }
 
+fn times_of(pairs: &[Pair], side: ComparedSide) -> Option<Spread> {
+    let times: Vec<f64> = pairs.iter().filter_map(|pair| voice(pair, side)?.ms).collect();
+    (!times.is_empty()).then(|| Spread::of(times))
+}
+
 /// One side of a step.
 pub fn voice(pair: &Pair, side: ComparedSide) -> Option<&Voice> {
     match side {
         ComparedSide::A => pair.a.as_ref(),
         ComparedSide::B => pair.b.as_ref(),
     }
+}
+
+/// What the counted steps say less by: those before anything was pruned, and those of a loop.
+pub fn weak_steps(state: &State, steps: usize) -> Option<String> {
+    let model = state.model.as_ref()?;
+    let window = model.info.window;
+    // The counted steps are the last ones, unless texts parted or a turn came between.
+    let is_plain = state.feed() == Mode::Forced && state.run.turns.is_empty();
+    let with = match is_plain {
+        true => Some(window.steps_with_middle(state.run.cached, steps)),
+        false => (window.middle(state.run.cached) == 0).then_some(0),
+    };
+    let with_middle = with.filter(|_| !model.plan().is_full());
+    let repeats = state.run.looping().filter(|_| is_plain).map_or(0, |found| found.repeats(steps));
+    weakness(steps, with_middle, repeats)
 }

@@ -7,6 +7,7 @@ use tui_input::InputRequest;
 use crate::mask::Width;
 use crate::tui::app::action::{Command, Effect, ReplayOrder};
 use crate::tui::app::files;
+use crate::tui::app::find;
 use crate::tui::app::find::Query;
 use crate::tui::app::glossary;
 use crate::tui::app::keys::{KeyContext, KeyRow};
@@ -325,15 +326,19 @@ fn choose(state: &mut State) -> Chosen {
         state.tell(sentence, false);
         return Chosen::NOTHING;
     }
-    perform(state, entry.does)
+    let is_found = matches!(overlay, Overlay::Find(_));
+    perform(state, entry.does, is_found)
 }
 
-fn perform(state: &mut State, does: Does) -> Chosen {
+fn perform(state: &mut State, does: Does, is_found: bool) -> Chosen {
     match does {
         Does::Command(_, command) => return Chosen::Command(command),
         Does::Place(place) => {
             let before = state.at;
             state.at = place;
+            if is_found {
+                find::tell(state);
+            }
             return Chosen::Done(state.watch(before));
         }
         Does::Token(n) => suffered::show(state, n),

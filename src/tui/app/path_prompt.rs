@@ -121,6 +121,12 @@ impl PathFor {
         }
     }
 
+    /// Whether a typed text is a name, which means the same wherever the program runs, even beside a
+    /// file or folder that is called so.
+    pub fn is_name(self, typed: &str) -> bool {
+        self.names(None).iter().any(|(name, _)| name == typed.trim())
+    }
+
     /// What can be typed besides paths, and what each is. `fetched` are the models that are here,
     /// once that is known.
     fn names(self, fetched: Option<&[String]>) -> Vec<(String, &'static str)> {

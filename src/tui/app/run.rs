@@ -6,7 +6,7 @@ use crate::cache::CacheBytes;
 use crate::decode::looping::{Looping, looping};
 use crate::decode::sampler::Sampling;
 use crate::decode::session::Finish;
-use crate::decode::worker::event::{HeadDetail, Memory, Started, StepMs, Token, Turn};
+use crate::decode::worker::event::{HeadDetail, Memory, Started, StepMs, Token, Turn, Voice};
 use crate::tui::app::pairs::Pairs;
 
 /// What the program is doing.
@@ -31,8 +31,17 @@ pub enum Phase {
 pub struct TextPiece {
     /// Text that this token completed.
     pub text: String,
+    /// Its name, where it is no text.
+    pub special: Option<String>,
     /// Its natural log-probability.
     pub logprob: f32,
+}
+
+impl TextPiece {
+    /// What stands for the token on a screen: its text, or its name where it is no text.
+    pub fn shown(&self) -> &str {
+        self.special.as_deref().unwrap_or(&self.text)
+    }
 }
 
 /// What one decode step took.
@@ -70,6 +79,8 @@ pub struct RunView {
     pub kv: CacheBytes,
     /// Memory as the operating system reports it.
     pub memory: Option<Memory>,
+    /// Tokens in the cache when it was reported.
+    pub memory_at: usize,
     /// Live detail of the watched head.
     pub head: Option<HeadDetail>,
     /// Both sides, where there are two.
@@ -107,6 +118,7 @@ impl RunView {
             cached: 0,
             kv: CacheBytes::default(),
             memory: None,
+            memory_at: 0,
             head: None,
             pairs: Pairs::default(),
             turns: Vec::new(),
@@ -122,7 +134,8 @@ impl RunView {
         self.cached = token.cached;
         self.kv = token.kv;
         self.ids.push(token.id);
-        self.pieces.push(TextPiece { text: token.text, logprob: token.logprob });
+        let Token { text, special, logprob, .. } = token;
+        self.pieces.push(TextPiece { text, special, logprob });
         if let Some(ms) = token.step.filter(|ms| ms.total.is_finite()) {
             self.steps.push(Step { cached: token.cached, ms, kv: token.kv.total() });
             self.times.saturating_record((ms.total * 1e3) as u64);
@@ -152,12 +165,15 @@ impl RunView {
         if self.pairs.is_empty() {
             return;
         }
-        self.pieces.resize(self.pairs.len(), TextPiece { text: String::new(), logprob: f32::NAN });
+        let empty = TextPiece { text: String::new(), special: None, logprob: f32::NAN };
+        self.pieces.resize(self.pairs.len(), empty);
         self.steps.truncate(self.steps_of(self.pairs.len()));
         self.earlier = self.earlier.min(self.steps.len());
         for (piece, pair) in self.pieces.iter_mut().zip(self.pairs.all()) {
-            if let Some(b) = pair.b.as_ref().filter(|b| b.text != piece.text) {
+            let differs = |b: &&Voice| b.text != piece.text || b.special != piece.special;
+            if let Some(b) = pair.b.as_ref().filter(differs) {
                 piece.text.clone_from(&b.text);
+                piece.special.clone_from(&b.special);
                 piece.logprob = f32::NAN;
             }
         }
@@ -222,6 +238,11 @@ impl RunView {
     fn recent(&self) -> &[Step] {
         let own = self.own_steps();
         &own[own.len().saturating_sub(RECENT)..]
+    }
+
+    /// Number of steps that [`Self::rate`] is of.
+    pub fn recent_steps(&self) -> usize {
+        self.recent().len()
     }
 
     /// Tokens per second over the last steps, by the session's own clock; `None` before the first

@@ -135,7 +135,13 @@ fn speed(state: &State, pane: &mut Pane<'_>) {
     };
     let tpot =
         |quantile| run.tpot(quantile).map_or_else(|| "–".to_owned(), |ms| format!("{ms:.2}"));
-    pane.row("decode", rate(now));
+    // The rate is of the last steps, the quantiles below are of all.
+    let recent = run.recent_steps();
+    let forms = match recent < run.own_steps().len() {
+        true => vec![format!("{}, last {recent} steps", rate(now)), rate(now)],
+        false => vec![rate(now)],
+    };
+    pane.row_of("decode", forms);
     let tail = p99_name(run.own_steps().len());
     pane.row("TPOT", format!("p50 {} · {tail} {} ms", tpot(0.5), tpot(0.99)));
     if pane.area.height > 9

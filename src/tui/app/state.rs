@@ -6,6 +6,7 @@ use crate::decode::comparison::Mode;
 use crate::decode::worker::Prompt;
 use crate::decode::worker::event::Bandwidth;
 use crate::mask::CachePlan;
+use crate::numbers;
 use crate::tui::app::action::{Command, Playback};
 use crate::tui::app::keys::{KeyContext, KeyTable};
 use crate::tui::app::log::LogBuffer;
@@ -105,6 +106,10 @@ pub enum Holds {
     Over,
     /// Until the run that was paused goes on.
     Standing,
+    /// While the cursor is at this place.
+    At(Place),
+    /// While nothing is typed into the prompt or the turn.
+    Untyped,
 }
 
 /// When the machine's bandwidth may be measured again.
@@ -409,11 +414,15 @@ impl State {
     /// Takes a message away that is no longer true.
     pub fn forget_untrue(&mut self) {
         let over = self.is_over();
+        let typed = self.screens.text.is_typed_now();
+        let typing = self.context_below().takes_text();
         let is_untrue = |toast: &mut Toast| match toast.holds {
             // The engine says when it goes on.
             Holds::Always | Holds::Standing => false,
             Holds::Looping => !self.run.loop_told,
             Holds::Over => !over,
+            Holds::At(place) => self.at != place || typing,
+            Holds::Untyped => typed,
         };
         if self.toast.take_if(is_untrue).is_some() {
             self.dirty = Dirty::Now;
@@ -470,6 +479,12 @@ impl State {
     pub fn change_target_context(&mut self, up: bool) {
         let most = self.model.as_ref().map_or(1 << 20, |model| model.info.max_context.max(1));
         let next = if up { self.target_context.saturating_mul(2) } else { self.target_context / 2 };
-        self.target_context = next.clamp(64.min(most), most);
+        let next = next.clamp(64.min(most), most);
+        if next == self.target_context {
+            let end = if up { "most" } else { "fewest" };
+            let sentence = format!("{} tokens are the {end} here", numbers::count(next));
+            return self.tell(sentence, false);
+        }
+        self.target_context = next;
     }
 }

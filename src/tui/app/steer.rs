@@ -111,7 +111,7 @@ pub fn key_out_of_loop(state: &State) -> Option<String> {
 /// Goes on past an end token, and samples from here on where the text loops.
 pub fn go_on(state: &mut State) -> Vec<Effect> {
     if state.replay {
-        state.tell("a recording has no model to go on with", false);
+        state.tell(no_model("go on with"), false);
         return Vec::new();
     }
     let ended = state.phase == Phase::Finished(Finish::EndToken);
@@ -202,6 +202,11 @@ pub fn replay(state: &mut State, order: ReplayOrder) -> Vec<Effect> {
         return Vec::new();
     }
     vec![Effect::Replay(order)]
+}
+
+/// That a recording has no model to do this with, in words that are the same everywhere.
+pub fn no_model(to: &str) -> String {
+    format!("a recording has no model to {to}: `kscope` with the model does that live")
 }
 
 /// What `seek` or `speed` with a value does to the playback, and in words.

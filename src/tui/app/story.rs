@@ -102,7 +102,15 @@ pub fn begin(state: &mut State) -> Vec<Effect> {
     let is_told = state.model.as_ref().is_some_and(|model| !model.info.solo) && !state.replay;
     let asked = |quiz: &Quiz| is_told && quiz.is_of(&state.plan.prompt);
     let Some(quiz) = state.quiz.clone().filter(asked) else {
-        state.tell("the story is told of the demo model beside its dense side", false);
+        let model = state.key(Command::ChangeModel);
+        let sentence = match state.model.as_ref().is_some_and(|model| model.info.solo) {
+            _ if state.replay => steer::no_model("tell the story with"),
+            true => "the story compares with a dense side: start without --solo".to_owned(),
+            false => format!(
+                "the story is told of the demo and its own prompt: {model}, then demo, loads both"
+            ),
+        };
+        state.tell(sentence, false);
         return Vec::new();
     };
     state.story = Some(DemoStory { quiz, chapter: Chapter::Answer });

@@ -91,7 +91,7 @@ fn around(run: &RunView, n: usize) -> String {
     let text = |at: usize| {
         let pair = run.pairs.get(at)?;
         let said = voice(pair, ComparedSide::A).or_else(|| voice(pair, ComparedSide::B))?;
-        Some(said.text.replace('\n', "↵"))
+        Some(said.shown().replace('\n', "↵"))
     };
     let joined =
         |range: std::ops::RangeInclusive<usize>| range.filter_map(text).collect::<String>();

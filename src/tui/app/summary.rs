@@ -4,10 +4,10 @@
 use serde_json::json;
 
 use crate::decode::comparison::Mode;
-use crate::numbers::{self, count, nats, rate};
+use crate::numbers::{self, count, counted, nats, rate};
 use crate::spread::p99_name;
 use crate::tui::app::header::finish_words;
-use crate::tui::app::pairs::ComparedSide;
+use crate::tui::app::pairs::{ComparedSide, weak_steps};
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
 
@@ -68,18 +68,27 @@ pub fn text(state: &State) -> String {
             .map(|share| format!(" · attention {:.1} % of a step", share * 100.0))
             .unwrap_or_default();
         lines.push(format!(
-            "decode {} tokens at {} · TPOT p50 {p50:.2} ms, {} {p99:.2} ms{attention}",
+            "decode {} tokens, the last {} at {}{attention} · TPOT p50 {p50:.2} ms, {} {p99:.2} ms over {}",
             count(run.generated()),
+            counted(run.recent_steps(), "step", "steps"),
             rate(speed),
-            p99_name(run.own_steps().len())
+            p99_name(run.own_steps().len()),
+            counted(run.own_steps().len(), "step", "steps")
         ));
     }
-    if let (Some(a), Some(b)) = (run.pairs.times(ComparedSide::A), run.pairs.times(ComparedSide::B))
-    {
-        let divergence = run.pairs.divergence();
+    let divergence = run.pairs.divergence();
+    if divergence.steps > 0 {
+        // Times of both sides are comparable where each had the machine to itself.
+        let alone = run.pairs.timed.as_ref().map_or_else(String::new, |timed| {
+            format!(
+                " · each alone: dense {:.2} ms, {} {:.2} ms a token",
+                timed.a_ms.p50,
+                if model.widths.is_some() { "planned" } else { "masked" },
+                timed.b_ms.p50
+            )
+        });
         lines.push(format!(
-            "against dense ({}): KLD {} ± {} nats over {} steps, same top token {:.1} % · last steps: dense {:.2} ms, {} \
-             {:.2} ms a token",
+            "against dense ({}): KLD {} ± {} nats over {} steps, same top token {:.1} %{}{alone}",
             match state.feed() {
                 Mode::Forced => "both fed its tokens",
                 Mode::Free => "each fed its own, up to the first difference",
@@ -88,9 +97,8 @@ pub fn text(state: &State) -> String {
             nats(divergence.kld.stderr),
             count(divergence.steps),
             divergence.top1_agreement * 100.0,
-            a.p50,
-            if model.widths.is_some() { "planned" } else { "masked" },
-            b.p50
+            weak_steps(state, divergence.steps)
+                .map_or_else(String::new, |weak| format!(" ({weak})"))
         ));
     }
     let dense = model.bytes_at(run.cached).1.total();
@@ -142,6 +150,11 @@ pub fn json(state: &State) -> serde_json::Value {
         "memory": run.memory,
         "divergence": (!run.pairs.is_empty()).then(|| run.pairs.divergence()),
         "dense_tpot_ms": run.pairs.times(ComparedSide::A).map(|times| times.p50),
+        "alone": run.pairs.timed.as_ref().map(|timed| json!({
+            "steps": timed.steps,
+            "dense_ms": timed.a_ms.p50,
+            "ms": timed.b_ms.p50,
+        })),
         "finish": match &state.phase {
             Phase::Finished(finish) => json!(finish),
             Phase::Failed(sentence) => json!({ "failed": sentence }),

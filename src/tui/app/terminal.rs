@@ -22,7 +22,7 @@ use crate::tui::app::state::State;
 use crate::tui::app::{fatal, frame, pictures};
 use crate::tui::graphics;
 use crate::tui::graphics::{Graphics, PlacedPicture};
-use crate::{Error, Result};
+use crate::{Error, Result, error};
 
 /// The terminal in the modes that the inspector needs; dropping it restores the terminal.
 pub struct TerminalGuard {
@@ -39,7 +39,7 @@ pub struct TerminalGuard {
 const PICTURES: usize = 6;
 
 fn lost(cause: std::io::Error) -> Error {
-    Error::run(format!("the terminal: {cause}"))
+    Error::run(format!("the terminal: {}", error::plain(&cause)))
 }
 
 impl TerminalGuard {

@@ -23,6 +23,17 @@ pub fn visible(text: &str) -> String {
     text.chars().map(sign).collect()
 }
 
+/// A text on one line of a message: only what would break the line is made visible.
+pub fn on_one_line(text: &str) -> String {
+    let sign = |c: char| match c {
+        '\n' => '↵',
+        '\t' => '→',
+        c if c.is_control() => '?',
+        c => c,
+    };
+    text.chars().map(sign).collect()
+}
+
 /// The prompt and what was generated, as one text.
 pub fn whole(state: &State) -> String {
     let prompt = state.run.started.as_ref().map_or("", |started| started.prompt.as_str());
@@ -45,7 +56,7 @@ pub fn tail(state: &State, width: usize, rows: usize) -> Vec<Line<'static>> {
     lines.into_iter().skip(skip).collect()
 }
 
-/// The generated text in lines; unlikely tokens are highlighted.
+/// The generated text in lines; unlikely tokens are highlighted, and special ones stand by name.
 pub fn wrapped(state: &State, width: usize) -> Vec<Line<'static>> {
     let plain = state.theme.style(Role::Text);
     let unlikely = state.theme.style(Role::Warn);
@@ -53,9 +64,13 @@ pub fn wrapped(state: &State, width: usize) -> Vec<Line<'static>> {
     let turns: Vec<String> = state.run.turns.iter().map(turn_line).collect();
     let mut next = state.run.turns.iter().zip(&turns).peekable();
     let pieces = state.run.pieces.iter().zip(1..).flat_map(|(piece, n)| {
-        let style = if piece.logprob < -4.0 { unlikely } else { plain };
+        let style = match &piece.special {
+            Some(_) => state.theme.style(Role::Dim),
+            None if piece.logprob < -4.0 => unlikely,
+            None => plain,
+        };
         let turn = next.next_if(|(turn, _)| turn.from < n).map(|(_, text)| (text.as_str(), asked));
-        turn.into_iter().chain([(piece.text.as_str(), style)])
+        turn.into_iter().chain([(piece.shown(), style)])
     });
     wrap(pieces, width, SHOWN)
 }

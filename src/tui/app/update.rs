@@ -1,9 +1,6 @@
 //! What an action changes. Pure: it uses no clock, file or channel. Side effects are returned.
 
-use ratatui::crossterm::event::{
-    Event as TerminalEvent, KeyCode, KeyEvent, KeyEventKind, KeyModifiers,
-};
-use tui_input::backend::crossterm::EventHandler;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use crate::decode::worker::EngineOrder as Order;
 use crate::tui::app::action::{Action, Command, Effect};
@@ -13,7 +10,7 @@ use crate::tui::app::path_prompt::{PathFor, PathPrompt};
 use crate::tui::app::question::Confirmation;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::{Dirty, Overlay, State};
-use crate::tui::app::{engine, files, mouse, settings, story};
+use crate::tui::app::{editing, engine, files, mouse, settings, story};
 use crate::tui::screen::bench::state::MaskBench;
 use crate::tui::screen::tune::outcome;
 use crate::tui::screen::{Typed, eval, learn};
@@ -135,7 +132,8 @@ fn apply(state: &mut State, action: Action) -> Vec<Effect> {
             state.tell(sentence, true);
             Vec::new()
         }
-        Action::ModelChanged { name, prompt } => {
+        Action::ModelChanged { name, prompt, quiz } => {
+            state.quiz = quiz;
             files::changed_model(state, name, prompt);
             Vec::new()
         }
@@ -173,9 +171,7 @@ fn apply(state: &mut State, action: Action) -> Vec<Effect> {
                 prompt.begin_typing(true);
             }
             if let Some(list) = state.list_mut() {
-                text.chars().filter(|c| !c.is_control()).for_each(|c| {
-                    list.input.handle(tui_input::InputRequest::InsertChar(c));
-                });
+                editing::paste_in_line(&mut list.input, &text, usize::MAX);
                 list.selected = 0;
             } else if state.overlay.is_none()
                 && let Some(typing) = &state.screen.parts().typing
@@ -220,7 +216,7 @@ fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
         prompt.begin_typing(is_letter || takes_away);
     }
     if let Some(list) = state.list_mut() {
-        if list.input.handle_event(&TerminalEvent::Key(key)).is_some_and(|change| change.value) {
+        if editing::key_in_line(&mut list.input, &key, usize::MAX) {
             list.selected = 0;
         }
     } else if context.takes_text()

@@ -1,6 +1,8 @@
 //! The kinds of export and the content of each.
 
+use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
+use crate::tui::export::sheet::Page;
 use crate::tui::export::{picture, screen, sheet};
 use crate::tui::screen::Screen;
 use crate::tui::screen::map::state::Level;
@@ -67,14 +69,21 @@ pub fn make(state: &State, format: ExportFormat) -> Result<Vec<u8>> {
     let is_map = state.screen == Screen::Map && state.screens.map.level == Level::Model;
     match format {
         ExportFormat::Csv => Ok(sheet::csv(&(state.screen.parts().sheet)(state, model))),
-        ExportFormat::Md => Ok(sheet::markdown(&(state.screen.parts().sheet)(state, model))),
-        ExportFormat::Tex => Ok(sheet::latex(&(state.screen.parts().sheet)(state, model))),
+        ExportFormat::Md => Ok(sheet::markdown(&page(state, model))),
+        ExportFormat::Tex => Ok(sheet::latex(&page(state, model))),
         ExportFormat::Json => sheet::json(state, model),
         ExportFormat::Svg if is_map => Ok(picture::svg(state, model)?.into_bytes()),
         ExportFormat::Png if is_map => picture::png(state, model),
         ExportFormat::Svg => Ok(screen::svg(state, model).into_bytes()),
         ExportFormat::Png => screen::png(state, model),
     }
+}
+
+/// The table of the screen for a page.
+fn page(state: &State, model: &ModelView) -> Page {
+    let parts = state.screen.parts();
+    let printed = parts.printed.map(|printed| printed(state));
+    Page::of(&(parts.sheet)(state, model), printed.as_ref())
 }
 
 /// The value under the cursor with its place, as text.

@@ -14,4 +14,4 @@ pub mod take;
 mod tests;
 
 pub use content::{ExportFormat, make, value};
-pub use sheet::Sheet;
+pub use sheet::{PrintedColumn, PrintedTable, Sheet, ShownAs};

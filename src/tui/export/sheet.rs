@@ -1,8 +1,10 @@
-//! A screen's data as a table, written as CSV or JSON.
+//! A screen's data as a table, written as CSV or JSON, or in part for a page.
 
 use serde_json::{Value, json};
 
+use crate::numbers;
 use crate::printable::{Breaks, printable, printable_json};
+use crate::schema;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
 use crate::{Error, Result};
@@ -42,29 +44,113 @@ pub fn csv(sheet: &Sheet) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// The table in Markdown: text on the left, numbers on the right.
-pub fn markdown(sheet: &Sheet) -> Vec<u8> {
+/// What a table for a page has of a sheet, which may have more columns than fit one.
+pub struct PrintedTable {
+    /// Its columns. Those that are empty in every row are left out.
+    pub columns: Vec<PrintedColumn>,
+    /// What the figures are of, in a sentence.
+    pub note: String,
+}
+
+/// A column of a table for a page.
+pub struct PrintedColumn {
+    /// The column of the sheet.
+    pub of: &'static str,
+    /// Its title.
+    pub title: &'static str,
+    /// How its values are written.
+    pub shown: ShownAs,
+}
+
+/// How a value is written on a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShownAs {
+    /// As it is.
+    Plain,
+    /// A number of bytes with its unit.
+    Bytes,
+    /// A share, 0..=1, in per cent.
+    Percent,
+}
+
+impl ShownAs {
+    fn cell(self, value: &Value) -> String {
+        match (self, value.as_f64()) {
+            (Self::Bytes, Some(bytes)) => numbers::bytes(bytes as u64),
+            (Self::Percent, Some(share)) => numbers::percent(share, 1),
+            _ => cell(value),
+        }
+    }
+}
+
+/// A table as text, for a page.
+pub struct Page {
+    titles: Vec<String>,
+    /// Whether each column holds anything that is no number.
+    is_text: Vec<bool>,
+    rows: Vec<Vec<String>>,
+    note: String,
+}
+
+impl Page {
+    /// The columns of a sheet that are printed, or all of them.
+    pub fn of(sheet: &Sheet, printed: Option<&PrintedTable>) -> Self {
+        let all = || (0..sheet.columns.len()).map(|at| (at, sheet.columns[at], ShownAs::Plain));
+        let is_filled = |at: usize| sheet.rows.iter().any(|row| !row[at].is_null());
+        let chosen: Vec<(usize, &str, ShownAs)> = match printed {
+            None => all().collect(),
+            Some(table) => (table.columns.iter())
+                .filter_map(|column| {
+                    let at = sheet.columns.iter().position(|name| *name == column.of)?;
+                    (is_filled(at) || sheet.rows.is_empty()).then_some((
+                        at,
+                        column.title,
+                        column.shown,
+                    ))
+                })
+                .collect(),
+        };
+        Self {
+            titles: chosen.iter().map(|(_, title, _)| (*title).to_owned()).collect(),
+            is_text: chosen.iter().map(|(at, ..)| is_text(sheet, *at)).collect(),
+            rows: (sheet.rows.iter())
+                .map(|row| chosen.iter().map(|(at, _, shown)| shown.cell(&row[*at])).collect())
+                .collect(),
+            note: printed.map_or_else(String::new, |table| table.note.clone()),
+        }
+    }
+}
+
+/// The table in Markdown: text on the left, numbers on the right, and its note below.
+pub fn markdown(page: &Page) -> Vec<u8> {
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-    let escaped = |text: String| text.replace('\\', "\\\\").replace('|', "\\|");
-    let mut text = line(sheet.columns.iter().map(|name| (*name).to_owned()).collect());
-    let rule = |column| if is_text(sheet, column) { "---" } else { "---:" }.to_owned();
-    text.push_str(&line((0..sheet.columns.len()).map(rule).collect()));
-    for row in &sheet.rows {
-        text.push_str(&line(row.iter().map(|value| escaped(cell(value))).collect()));
+    let escaped = |text: &String| text.replace('\\', "\\\\").replace('|', "\\|");
+    let mut text = line(page.titles.iter().map(escaped).collect());
+    let rule = |is_text: &bool| if *is_text { "---" } else { "---:" }.to_owned();
+    text.push_str(&line(page.is_text.iter().map(rule).collect()));
+    for row in &page.rows {
+        text.push_str(&line(row.iter().map(escaped).collect()));
+    }
+    if !page.note.is_empty() {
+        text.push_str(&format!("\n{}\n", page.note));
     }
     text.into_bytes()
 }
 
-/// The table in LaTeX, with the rules of `booktabs`.
-pub fn latex(sheet: &Sheet) -> Vec<u8> {
+/// The table in LaTeX, with the rules of `booktabs`; its note is a comment above.
+pub fn latex(page: &Page) -> Vec<u8> {
     let line = |cells: Vec<String>| format!("{} \\\\\n", cells.join(" & "));
     let columns: String =
-        (0..sheet.columns.len()).map(|at| if is_text(sheet, at) { 'l' } else { 'r' }).collect();
-    let mut text = format!("\\begin{{tabular}}{{{columns}}}\n\\toprule\n");
-    text.push_str(&line(sheet.columns.iter().map(|name| for_latex(name)).collect()));
+        page.is_text.iter().map(|is_text| if *is_text { 'l' } else { 'r' }).collect();
+    let mut text = match page.note.is_empty() {
+        true => String::new(),
+        false => format!("% {}\n", page.note),
+    };
+    text.push_str(&format!("\\begin{{tabular}}{{{columns}}}\n\\toprule\n"));
+    text.push_str(&line(page.titles.iter().map(|title| for_latex(title)).collect()));
     text.push_str("\\midrule\n");
-    for row in &sheet.rows {
-        text.push_str(&line(row.iter().map(|value| for_latex(&cell(value))).collect()));
+    for row in &page.rows {
+        text.push_str(&line(row.iter().map(|text| for_latex(text)).collect()));
     }
     text.push_str("\\bottomrule\n\\end{tabular}\n");
     text.into_bytes()
@@ -105,6 +191,9 @@ fn for_latex(text: &str) -> String {
             '\\' => escaped.push_str("\\textbackslash{}"),
             '~' => escaped.push_str("\\textasciitilde{}"),
             '^' => escaped.push_str("\\textasciicircum{}"),
+            '±' => escaped.push_str("$\\pm$"),
+            'Δ' => escaped.push_str("$\\Delta$"),
+            '×' => escaped.push_str("$\\times$"),
             '&' | '%' | '$' | '#' | '_' | '{' | '}' => escaped.extend(['\\', c]),
             _ => escaped.push(c),
         }
@@ -112,7 +201,8 @@ fn for_latex(text: &str) -> String {
     escaped
 }
 
-/// The table as JSON, one object per row, with the model it belongs to.
+/// The table as JSON, one object per row, with the model it belongs to, and the name and version of
+/// its schema as all JSON outputs have them.
 pub fn json(state: &State, model: &ModelView) -> Result<Vec<u8>> {
     let sheet = (state.screen.parts().sheet)(state, model);
     let rows: Vec<Value> = (sheet.rows.into_iter())
@@ -121,6 +211,8 @@ pub fn json(state: &State, model: &ModelView) -> Result<Vec<u8>> {
         })
         .collect();
     let whole = json!({
+        "schema": schema::name_of(&format!("screen {}", state.screen.name())),
+        "schema_version": schema::SCHEMA_VERSION,
         "screen": state.screen.parts().title.to_lowercase(),
         "model": model.info.name,
         "mask": model.info.mask.as_ref().map(|mask| &mask.label),

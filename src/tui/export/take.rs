@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::tui::app::action::{Command, Effect, Taken};
 use crate::tui::app::state::State;
+use crate::tui::app::text_lines::on_one_line;
 use crate::tui::export;
 use crate::tui::export::ExportFormat;
 
@@ -15,8 +16,8 @@ pub fn copy(state: &mut State) -> Vec<Effect> {
             .tell(format!("nothing to copy under a cursor here: {key} exports the figures"), false);
         return Vec::new();
     };
-    let mut first: String = text.chars().flat_map(char::escape_debug).take(60).collect();
-    if first.len() < text.len() {
+    let mut first: String = on_one_line(&text).chars().take(60).collect();
+    if text.chars().nth(60).is_some() {
         first.push('…');
     }
     let sentence = format!("copied: {first}");

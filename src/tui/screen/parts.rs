@@ -2,17 +2,20 @@
 //! folder.
 
 use ratatui::buffer::Buffer;
-use ratatui::crossterm::event::{KeyCode, KeyEvent};
+use ratatui::crossterm::event::KeyEvent;
 use ratatui::layout::Rect;
+use ratatui_textarea::TextArea;
+use tui_input::Input;
 
 use crate::tui::app::action::{Command, Effect};
+use crate::tui::app::editing;
 use crate::tui::app::key_rows::KeyBinding;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::place::Place;
 use crate::tui::app::splits::Divider;
 use crate::tui::app::state::State;
-use crate::tui::export::Sheet;
+use crate::tui::export::{PrintedTable, Sheet};
 
 /// One screen. No field has a default, so that a new screen has to fill in each.
 pub struct ScreenParts {
@@ -51,6 +54,8 @@ pub struct ScreenParts {
     pub copy: fn(&State) -> Option<String>,
     /// Its data as a table.
     pub sheet: fn(&State, &ModelView) -> Sheet,
+    /// What a table for a page, in Markdown or LaTeX, has of that data; by default all of it.
+    pub printed: Option<fn(&State) -> PrintedTable>,
     /// File name of its exports; by default the name of the screen.
     pub file_stem: Option<fn(&State) -> String>,
 }
@@ -72,17 +77,20 @@ pub enum Typed {
 }
 
 impl Typed {
-    /// Adds it to the end of a field of at most `most` characters.
-    pub fn add_to(self, text: &mut String, most: usize) {
+    /// Takes it into a field of at most `most` characters.
+    pub fn into_line(self, input: &mut Input, most: usize) {
         match self {
-            Self::Key(key) => match key.code {
-                KeyCode::Char(c) => text.push(c),
-                KeyCode::Backspace => drop(text.pop()),
-                _ => {}
-            },
-            Self::Paste(pasted) => text.extend(pasted.chars().filter(|c| !c.is_control())),
+            Self::Key(key) => drop(editing::key_in_line(input, &key, most)),
+            Self::Paste(text) => editing::paste_in_line(input, &text, most),
         }
-        *text = text.chars().take(most).collect();
+    }
+
+    /// Takes it into a text of several lines.
+    pub fn into_text(self, area: &mut TextArea<'static>) {
+        match self {
+            Self::Key(key) => editing::key_in_text(area, &key),
+            Self::Paste(text) => drop(area.insert_str(text)),
+        }
     }
 }
 

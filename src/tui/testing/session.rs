@@ -142,6 +142,7 @@ pub fn token(info: &ModelInfo, n: usize, cached: usize) -> Event {
         n,
         id: n as u32,
         text: WORDS[n % WORDS.len()].to_owned(),
+        special: None,
         logprob: -5.0 * noise(n + 7),
         cached,
         kv: cache_bytes(info, cached),
@@ -186,6 +187,7 @@ pub fn pair(info: &ModelInfo, n: usize, cached: usize) -> Event {
     let voice = |ms: f64, kv: usize, first: usize| Voice {
         id: token.id,
         text: token.text.clone(),
+        special: token.special.clone(),
         ms: (n > 1).then_some(ms * (1.0 + f64::from(noise(n)) / 10.0)),
         kv,
         top: top(first),
@@ -359,5 +361,7 @@ pub fn measured(subject: Subject, kld: f64, left: usize) -> Event {
         left,
         over: 0x5eed,
         cached: 1_664,
+        repeats: 0,
+        with_middle: Some(64),
     }))
 }

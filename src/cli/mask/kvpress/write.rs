@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::args::ForceArg;
 use crate::mask::files::{self, Contents};
-use crate::{Error, Result};
+use crate::{Error, Result, error};
 
 const PRESS: &str = include_str!("kscope_press.py");
 
@@ -29,9 +29,7 @@ pub(in crate::cli::mask) fn export(
     }
     let path = folder.join("mask.safetensors");
     force.check(&path)?;
-    std::fs::create_dir_all(folder).map_err(|error| {
-        Error::run(format!("{}: the folder cannot be made: {error}", folder.display()))
-    })?;
+    std::fs::create_dir_all(folder).map_err(|cause| error::io("making", folder, &cause))?;
     let press = folder.join("kscope_press.py");
     match std::fs::read(&press) {
         Ok(found) if found != PRESS.as_bytes() => {

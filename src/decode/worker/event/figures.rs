@@ -48,9 +48,27 @@ pub struct Measured {
     /// Tokens in the cache after the last step; 0 in older recordings.
     #[serde(default)]
     pub cached: usize,
+    /// Of its steps, those at the end whose tokens only repeat a loop of the text.
+    #[serde(default)]
+    pub repeats: usize,
+    /// Of its steps, those that saw a middle: in the others nothing was pruned. `None` in older
+    /// recordings.
+    #[serde(default)]
+    pub with_middle: Option<usize>,
 }
 
 impl Measured {
+    /// Whether nothing was pruned in any of its steps, because none had a middle yet: then it says
+    /// nothing of the mask.
+    pub fn is_before_middle(&self) -> bool {
+        self.with_middle == Some(0)
+    }
+
+    /// What its steps say less by, in words: those without a middle, and those of a loop.
+    pub fn weakness(&self) -> Option<String> {
+        weakness(self.divergence.steps, self.with_middle, self.repeats)
+    }
+
     /// Whether the mean KLD is told apart from another mask's over the same steps: the mean of the
     /// differences, step by step, is 1.96 of its standard errors or more away from 0. What one step
     /// loses, most masks lose, so the means' own errors would say next to nothing. False where the
@@ -75,6 +93,19 @@ impl Measured {
             _ => format!("{} steps", count(steps)),
         }
     }
+}
+
+/// What `steps` steps say less by, in words, where anything: those without a middle, in which nothing
+/// was pruned, and those that repeat a loop of the text, which is easy.
+pub fn weakness(steps: usize, with_middle: Option<usize>, repeats: usize) -> Option<String> {
+    let without = with_middle.map_or(0, |with| steps.saturating_sub(with));
+    let without = (without > 0).then(|| match without == steps {
+        true => "nothing pruned".to_owned(),
+        false => format!("nothing pruned in {}", count(without)),
+    });
+    let repeats = (repeats > 0).then(|| format!("{} in a loop", count(repeats)));
+    let both: Vec<String> = without.into_iter().chain(repeats).collect();
+    (!both.is_empty()).then(|| both.join(", "))
 }
 
 /// The times of both sides over the same tokens, one after the other.
@@ -182,6 +213,8 @@ mod tests {
             left: 0,
             over: 1,
             cached: 64,
+            repeats: 0,
+            with_middle: None,
         }
     }
 
@@ -201,5 +234,18 @@ mod tests {
         // An older recording, other tokens.
         assert!(!one.is_told_apart(&measured(Vec::new())));
         assert!(!one.is_told_apart(&Measured { over: 2, ..more }));
+    }
+    #[test]
+    fn what_weakens_a_measurement_is_said() {
+        let of =
+            |with_middle, repeats| Measured { with_middle, repeats, ..measured(vec![0.1; 64]) };
+        assert_eq!(of(Some(64), 0).weakness(), None);
+        assert_eq!(of(None, 0).weakness(), None, "an older recording");
+        let nothing = of(Some(0), 0);
+        assert!(nothing.is_before_middle());
+        assert_eq!(nothing.weakness().as_deref(), Some("nothing pruned"));
+        let some = of(Some(40), 56);
+        assert!(!some.is_before_middle());
+        assert_eq!(some.weakness().as_deref(), Some("nothing pruned in 24, 56 in a loop"));
     }
 }

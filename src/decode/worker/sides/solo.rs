@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Followed, push, step_ms};
+use super::{Followed, name_of_silent, push, step_ms};
 use crate::Result;
 use crate::cache::{CacheSpec, SequenceCache};
 use crate::decode::session::{NewToken, Request, Session};
@@ -90,6 +90,7 @@ impl Solo {
             n: self.earlier + sequence.generated().len(),
             id: token.id,
             text: push(&mut self.stream, token.id, is_end),
+            special: name_of_silent(self.session.model(), token.id, is_end),
             logprob: token.logprob,
             cached: sequence.cache.tokens(),
             kv: sequence.cache.bytes(),

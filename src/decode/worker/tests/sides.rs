@@ -117,6 +117,13 @@ fn sweeps_are_measured_trial_by_trial_and_can_be_called_off() {
         assert!(beside.low <= beside.median && beside.median <= beside.high, "{beside:?}");
         assert!(point.a_ms.p50 > 0.0);
     }
+    // All of them saw a middle; behind a window that is longer than the text nothing is pruned.
+    assert!(points.iter().all(|point| point.with_middle == Some(point.divergence.steps)));
+    let long = Window { sink: 2, recent: 4_000, chunk: 2 };
+    let behind = crate::decode::worker::Trial { window: long, ..trial(1) };
+    engine.send(EngineOrder::Sweep(vec![behind])).expect("taken");
+    let behind = next(&mut events, measured);
+    assert!(behind.is_before_middle() && behind.divergence.kld.max < 1e-9, "{behind:?}");
     // Trial 1 is the current mask, over the same steps.
     assert_eq!(points[1].divergence, now.divergence);
     assert!(points.windows(2).all(|pair| pair[0].kv > pair[1].kv));

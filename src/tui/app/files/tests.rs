@@ -5,7 +5,9 @@ use crate::decode::worker::{EngineOrder, Event};
 use crate::mask::CachePlan;
 use crate::tui::app::action::{Action, Command};
 use crate::tui::app::keys::KeyContext;
+use crate::tui::app::opening::PlanRefusal;
 use crate::tui::app::path_prompt::Listing;
+use crate::tui::app::story::Quiz;
 use crate::tui::app::update::update;
 use crate::tui::color::ColorDepth;
 use crate::tui::testing::{SMALL, info, session};
@@ -70,6 +72,30 @@ fn a_file_of_the_diff_is_on_the_map_at_once() {
     assert_eq!(effects, []);
     assert_eq!((state.screen, state.diff), (Screen::Map, true));
     assert!(state.other.as_ref().is_some_and(|other| other.label == "mine"));
+    let told = state.toast.as_ref().map(|toast| toast.sentence.clone()).expect("told");
+    assert!(told.contains("where mine differs, in ") && told.contains(" channel"), "{told}");
+}
+
+/// The first recent file is the mask at work: "where it differs" was an empty map.
+#[test]
+fn a_diff_with_what_is_at_work_says_that_no_channel_differs() {
+    let mut state = ready();
+    let info = Box::new(state.model.as_ref().unwrap().info.mask.clone().unwrap());
+    let window = Window::default();
+    update(&mut state, Action::PlanRead { info, window, to: PlanUse::Diff });
+    let told = state.toast.as_ref().map(|toast| toast.sentence.clone()).expect("told");
+    assert!(told.contains("differs from what is at work in no channel"), "{told}");
+}
+
+/// The refusal of a mask of another shape once named no way on.
+#[test]
+fn a_mask_of_another_model_is_refused_with_the_key_that_loads_one() {
+    let state = ready();
+    let sentence = "m.safetensors: expected a mask of shape a, found b, made for c".to_owned();
+    let refused =
+        |is_of_another| PlanRefusal { sentence: sentence.clone(), is_of_another }.told(&state);
+    assert_eq!(refused(true), format!("{sentence}; M loads another model"));
+    assert_eq!(refused(false), sentence);
 }
 
 #[test]
@@ -113,7 +139,7 @@ fn another_model_is_loaded_beside_the_one_at_work_and_takes_its_place() {
     state.plan.prompt = typed.clone();
     let prompt = Prompt::Text { text: "The model's.".to_owned(), raw: false };
     let name = "smollm2-135m".to_owned();
-    update(&mut state, Action::ModelChanged { name, prompt });
+    update(&mut state, Action::ModelChanged { name, prompt, quiz: None });
     let shape = crate::mask::Shape { layers: 7, kv_heads: 3, head_dim: 64 };
     let envelope = crate::decode::worker::Envelope {
         generation: 0,
@@ -133,8 +159,10 @@ fn a_model_with_a_language_of_its_own_brings_its_prompt() {
     let mut state = ready();
     let prompt = Prompt::Facts { text: "The code of Ada is 7.".to_owned() };
     let name = "demo".to_owned();
-    update(&mut state, Action::ModelChanged { name, prompt: prompt.clone() });
-    assert_eq!(state.plan.prompt, prompt);
+    let quiz = Some(Quiz { question: "Ada?".to_owned(), value: "7".to_owned() });
+    let changed = Action::ModelChanged { name, prompt: prompt.clone(), quiz: quiz.clone() };
+    update(&mut state, changed);
+    assert_eq!((&state.plan.prompt, &state.quiz), (&prompt, &quiz), "the story can be told of it");
 }
 
 #[test]

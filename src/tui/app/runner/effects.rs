@@ -9,6 +9,7 @@ use crate::learn::worker::{Notice, Told};
 use crate::tui::app::action::{Action, Effect};
 use crate::tui::app::folders;
 use crate::tui::app::folders::expanded_path;
+use crate::tui::app::path_prompt::PathFor;
 use crate::tui::app::state::Dirty;
 use crate::tui::app::writing::{save, write};
 use crate::tui::app::{splits, state_folder, themes};
@@ -95,7 +96,8 @@ impl Runner<'_> {
                         _ => None,
                     };
                     if let Some(path) = &saved {
-                        self.remember(|recent| &mut recent.plans, &path.to_string_lossy());
+                        let typed = path.to_string_lossy();
+                        self.remember(|recent| &mut recent.plans, PathFor::Save, &typed);
                     }
                     self.tell(action);
                     if let Some(path) = saved {

@@ -5,23 +5,24 @@ use crate::Result;
 use crate::decode::worker::Envelope;
 use crate::tui::app::action::{Action, PlanUse};
 use crate::tui::app::folders;
-use crate::tui::app::opening::{Loaded, LoadingModel};
+use crate::tui::app::opening::{Loaded, LoadingModel, PlanRefusal};
+use crate::tui::app::path_prompt::PathFor;
 use crate::tui::app::state::RecentFiles;
 
 impl Runner<'_> {
     /// Reads a mask or plan for the model at work.
     pub(super) fn read_plan(&mut self, typed: &str, to: PlanUse) -> Result<()> {
         let name = folders::expanded(typed).to_string_lossy().into_owned();
-        let model = self.model("open a mask for");
+        let model = self.model("open a mask for").map_err(PlanRefusal::from);
         let EventSource::Engine(.., openers) = &self.source else { return Ok(()) };
         let action = match model.and_then(|model| (openers.plan)(&name, model.config())) {
             Ok((info, window)) => {
                 if name.contains(['/', '.']) {
-                    self.remember(|recent| &mut recent.plans, typed);
+                    self.remember(|recent| &mut recent.plans, PathFor::Open, typed);
                 }
                 Action::PlanRead { info: Box::new(info), window, to }
             }
-            Err(error) => Action::Tell { sentence: error.to_string(), failed: true },
+            Err(refusal) => Action::Tell { sentence: refusal.told(self.state), failed: true },
         };
         self.act(action)
     }
@@ -59,7 +60,7 @@ impl Runner<'_> {
                 {
                     (*engine, *events, *model) = (new.engine, new.events, new.model);
                     self.engine_open = true;
-                    self.remember(|recent| &mut recent.models, &new.typed);
+                    self.remember(|recent| &mut recent.models, PathFor::Model, &new.typed);
                 }
                 self.sensing = None;
                 self.act(action)?;
@@ -72,10 +73,11 @@ impl Runner<'_> {
     pub(super) fn remember(
         &mut self,
         kind: impl Fn(&mut RecentFiles) -> &mut Vec<String>,
+        purpose: PathFor,
         typed: &str,
     ) {
         let mut recent = self.state.recent.clone();
-        RecentFiles::add(kind(&mut recent), folders::lasting(typed));
+        RecentFiles::add(kind(&mut recent), folders::lasting(purpose, typed));
         if let Err(error) = folders::remember(&recent) {
             tracing::warn!("{error}");
         }

@@ -1,7 +1,9 @@
 //! What each action changes, and a long walk of random ones.
 
+mod editing;
 mod lists;
 mod named_keys;
+mod said;
 mod tasks;
 
 use rand::rngs::StdRng;

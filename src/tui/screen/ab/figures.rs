@@ -9,7 +9,7 @@ use crate::numbers::{count, nats, signed};
 use crate::spread::p99_name;
 use crate::tui::app::action::Command;
 use crate::tui::app::keys::KeyContext;
-use crate::tui::app::pairs::{ComparedSide, voice};
+use crate::tui::app::pairs::{ComparedSide, voice, weak_steps};
 use crate::tui::app::state::State;
 use crate::tui::app::suffered;
 use crate::tui::app::text_lines::visible;
@@ -69,6 +69,9 @@ pub fn line(state: &State, width: u16) -> Line<'static> {
     }
     facts.retain(|fact| !fact.is_empty());
     facts.push(format!("RMS Δp {:.2} %", divergence.rms_delta_p * 100.0));
+    if let Some(weak) = weak_steps(state, divergence.steps) {
+        facts.insert(1, weak);
+    }
     if let Some(timed) = &pairs.timed {
         let (a, b) = (timed.a_ms.p50, timed.b_ms.p50);
         facts.insert(1, format!("alone A {a:.2} B {b:.2} ms = {:.2}×", a / b));
@@ -152,6 +155,7 @@ pub fn likeliest(state: &State, area: Rect, buffer: &mut Buffer) {
         put(pane.buffer, row, half, 0, Line::styled(name, theme.style(Role::Dim)));
     }
     let rows = pane.area.height.saturating_sub(2).min(5);
+    let mut has_moved = false;
     for index in 0..usize::from(rows) {
         let Some(row) = pane.take(1) else { break };
         for (voice, other, x) in [(a, b, 0), (b, a, half)] {
@@ -160,6 +164,7 @@ pub fn likeliest(state: &State, area: Rect, buffer: &mut Buffer) {
             let moved = other
                 .is_some_and(|other| other.top.get(index).map(|top| top.id) != Some(likely.id));
             let role = if moved { Role::Warn } else { Role::Text };
+            has_moved |= moved;
             let room = usize::from(half.saturating_sub(8));
             let text = fitted(visible(&likely.text), room);
             let spans = vec![
@@ -183,12 +188,18 @@ pub fn likeliest(state: &State, area: Rect, buffer: &mut Buffer) {
         None => {}
     }
     let text = |voice: Option<&crate::decode::worker::event::Voice>| {
-        voice.map_or("–".to_owned(), |voice| visible(&voice.text))
+        voice.map_or("–".to_owned(), |voice| visible(voice.shown()))
     };
     if state.feed() == Mode::Free {
         pane.note(format!("said: A {}  B {}", text(a), text(b)));
     } else {
         pane.note(format!("fed: {}", text(a)));
+    }
+    if has_moved {
+        pane.line(Line::from(vec![
+            Span::styled("another rank", theme.style(Role::Warn)),
+            Span::styled(" on the other side", theme.style(Role::Dim)),
+        ]));
     }
     // The pane beside it lists them where it has nothing else to say.
     if lost::why_nothing(state, at(state)).is_none() {

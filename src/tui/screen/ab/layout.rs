@@ -174,9 +174,9 @@ fn shown_text(pair: &Pair, side: ComparedSide, parts: bool, mode: Mode) -> Optio
     // A side in forced mode is fed tokens it did not choose. Its pane shows its own first choice.
     let text = match (parts, mode, side) {
         (true, Mode::Forced, ComparedSide::B) => {
-            own.top.first().map_or(own.text.as_str(), |top| top.text.as_str())
+            own.top.first().map_or(own.shown(), |top| top.text.as_str())
         }
-        _ => own.text.as_str(),
+        _ => own.shown(),
     };
     let breaks = text.contains('\n');
     let text: String =

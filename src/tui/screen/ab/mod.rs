@@ -32,5 +32,6 @@ pub const SCREEN: ScreenParts = ScreenParts {
     explain: update::explained,
     copy: update::copied,
     sheet: sheet::sheet,
+    printed: None,
     file_stem: None,
 };

@@ -106,19 +106,42 @@ fn divergences_are_a_key_apart() {
     assert_eq!(state.screens.ab.cursor, Some(3));
 }
 
+/// A KLD of 0 was once shown without a word while the cache was still the dense one.
+#[test]
+fn steps_before_anything_was_pruned_are_called_so() {
+    let mut state = ready();
+    assert!(!text(&draw(&state)).contains("nothing pruned"), "{}", text(&draw(&state)));
+    state.run.cached = 124;
+    assert!(text(&draw(&state)).contains("  nothing pruned  "), "{}", text(&draw(&state)));
+    // 119 steps are compared; the first 24 of these had no middle.
+    state.run.cached = 176 + 94;
+    assert!(text(&draw(&state)).contains("nothing pruned in 24"), "{}", text(&draw(&state)));
+}
+
+/// The row with the titles of both sides.
+fn titles(state: &State) -> String {
+    text(&draw(state)).lines().nth(3).unwrap_or_default().to_owned()
+}
+
 #[test]
 fn orders_reach_the_engine_and_the_rest_stays_here() {
     let mut state = ready();
     assert_eq!(letter(&mut state, 'f'), [Effect::Engine(Order::Feed(Mode::Free))]);
     send(&mut state, Event::Fed(Mode::Free));
     assert_eq!(letter(&mut state, 'f'), [Effect::Engine(Order::Feed(Mode::Forced))]);
+    assert!(!titles(&state).contains("ms"), "{}", titles(&state));
     assert_eq!(letter(&mut state, 'b'), [Effect::Engine(Order::Time)]);
     let spread = |p50| Spread { p50, ..Spread::default() };
     send(
         &mut state,
         Event::Timed(Box::new(Timed { steps: 128, a_ms: spread(10.0), b_ms: spread(8.0) })),
     );
-    assert!(text(&draw(&state)).contains("alone A 10.00 B 8.00 ms = 1.25×"));
+    let frame = text(&draw(&state));
+    assert!(frame.contains("alone A 10.00 B 8.00 ms = 1.25×"), "{frame}");
+    // The titles of the sides have the same figures, and none of steps side by side: those once made
+    // B 3.5 times as fast where it was 1.63 times alone.
+    let titles = titles(&state);
+    assert!(titles.contains("alone 10.00 ms") && titles.contains("alone 8.00 ms"), "{titles}");
     letter(&mut state, 'x');
     assert!(
         state.screens.ab.swapped
@@ -251,7 +274,7 @@ fn free_texts_part_once_and_a_change_of_the_mask_brings_them_together() {
 #[test]
 fn recordings_and_sessions_alone_say_why_they_cannot() {
     for (prepare, words) in [
-        (&(|state: &mut State| state.replay = true) as &dyn Fn(&mut State), "takes no orders"),
+        (&(|state: &mut State| state.replay = true) as &dyn Fn(&mut State), "has no model"),
         (&|state: &mut State| state.model.as_mut().unwrap().info.solo = true, "without --solo"),
     ] {
         let mut state = ready();
@@ -309,4 +332,54 @@ fn a_side_that_runs_alone_shows_its_text() {
         assert!(frame.contains("--solo") && frame.contains("B keeps"), "{frame}");
         assert!(frame.contains("the light was quiet, and"), "{frame}");
     }
+}
+
+/// What was copied once had the escapes of a program's text, in the message twice.
+#[test]
+fn a_token_is_copied_as_it_is() {
+    let mut state = ready();
+    let n = state.run.pairs.len();
+    let Event::Pair(mut step) = pair(&info(SMALL), n + 1, 100) else { panic!("a pair") };
+    for voice in [&mut step.a, &mut step.b].into_iter().flatten() {
+        voice.top[0].text = " \"you\"\n".to_owned();
+    }
+    send(&mut state, Event::Pair(step));
+    let effects = letter(&mut state, 'y');
+    let copied = effects.iter().find_map(|effect| match effect {
+        Effect::Copy(text) => Some(text),
+        _ => None,
+    });
+    let copied = copied.expect("a token");
+    assert!(copied.contains("A « \"you\"\n» B « \"you\"\n»"), "{copied}");
+    let told = state.toast.take().expect("said").sentence;
+    assert!(told.contains("A « \"you\"↵» B") && !told.contains('\\'), "{told}");
+    letter(&mut state, 'i');
+    assert!(state.explained.take().is_some_and(|text| text.contains("« \"you\"↵» at")));
+}
+
+/// Tokens that are no text once left blanks: the end of a text was not to be seen.
+#[test]
+fn special_tokens_stand_by_name_wherever_tokens_are_shown() {
+    let mut state = ready();
+    state.size = (120, 40);
+    let (info, n) = (info(SMALL), state.run.generated() + 1);
+    let (Event::Pair(mut step), Event::Token(mut said)) =
+        (pair(&info, n, 100), token(&info, n, 100))
+    else {
+        panic!("a step")
+    };
+    for voice in [&mut step.a, &mut step.b].into_iter().flatten() {
+        (voice.text, voice.special) = (String::new(), Some("<|end|>".to_owned()));
+    }
+    (said.text, said.special) = (String::new(), Some("<|end|>".to_owned()));
+    send(&mut state, Event::Pair(step));
+    send(&mut state, Event::Token(said));
+    let shown = text(&draw(&state));
+    assert!(shown.contains("fed: <|end|>"), "{shown}");
+    assert!(shown.matches("<|end|>").count() >= 3, "in both texts too: {shown}");
+    let whole = crate::tui::app::text_lines::whole(&state);
+    assert!(!whole.contains("<|end|>"), "the text itself has none: {whole}");
+    act(&mut state, Command::Show(Screen::Text));
+    let shown = text(&draw(&state));
+    assert!(shown.matches("<|end|>").count() >= 2, "in the text and the last tokens: {shown}");
 }

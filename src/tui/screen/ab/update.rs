@@ -9,6 +9,8 @@ use crate::tui::app::areas;
 use crate::tui::app::pairs::ComparedSide;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
+use crate::tui::app::steer;
+use crate::tui::app::text_lines::on_one_line;
 use crate::tui::screen::ab::layout;
 use crate::tui::screen::text::{ask_on, edit_prompt};
 use crate::tui::screen::{Press, Wheel};
@@ -91,7 +93,7 @@ pub fn explained(state: &State) -> Option<String> {
     let pair = state.run.pairs.all().get(n.checked_sub(1)?)?;
     let choice = |voice: &Option<crate::decode::worker::event::Voice>| {
         let own = voice.as_ref()?.top.first()?;
-        Some(format!("{:?} at {:.1} %", own.text, own.p * 100.0))
+        Some(format!("«{}» at {:.1} %", on_one_line(&own.text), own.p * 100.0))
     };
     let (a, b) = (choice(&pair.a)?, choice(&pair.b)?);
     let Some(step) = &pair.divergence else {
@@ -111,7 +113,7 @@ pub fn copied(state: &State) -> Option<String> {
     let pair = state.run.pairs.all().get(n.checked_sub(1)?)?;
     let token = |voice: &Option<crate::decode::worker::event::Voice>| {
         let own = voice.as_ref().and_then(|voice| voice.top.first());
-        own.map_or_else(|| "nothing".to_owned(), |own| format!("{:?}", own.text))
+        own.map_or_else(|| "nothing".to_owned(), |own| format!("«{}»", own.text))
     };
     let kld =
         pair.divergence.as_ref().map_or_else(String::new, |step| format!(" KLD {}", step.kld));
@@ -171,9 +173,11 @@ fn query(state: &mut State, by: isize) {
 /// Whether the engine can do this. If not, a message says why.
 fn is_possible(state: &mut State) -> bool {
     let sentence = match &state.model {
-        _ if state.replay => "a recording takes no orders",
+        _ if state.replay => steer::no_model("feed or time"),
         None => return false,
-        Some(model) if model.info.solo => "the cache runs alone: start without --solo to compare",
+        Some(model) if model.info.solo => {
+            "the cache runs alone: start without --solo to compare".to_owned()
+        }
         Some(_) => return true,
     };
     state.tell(sentence, false);

@@ -58,8 +58,9 @@ fn solo(state: &State, area: Rect, buffer: &mut Buffer) {
         pane.line(line);
     }
     let mut facts = vec![numbers::bytes(state.run.kv.total() as u64)];
-    facts.extend(state.run.rate().map(rate));
-    facts.extend(state.run.tpot(0.5).map(|ms| format!("{ms:.2} ms")));
+    if let Some(now) = state.run.rate() {
+        facts.extend([rate(now), format!("{:.2} ms", 1e3 / now)]);
+    }
     pane.title(&format!("B {}", model.stored(true)), &facts.join(" · "));
     let (width, rows) = (usize::from(pane.area.width), usize::from(pane.area.height));
     for line in text_lines::tail(state, width, rows) {
@@ -103,7 +104,7 @@ fn by_width(state: &State, model: &ModelView, side: ComparedSide) -> Option<Stri
     })
 }
 
-/// One side: its speed, its bytes, its text.
+/// One side: its bytes, its speed alone once that was timed, its text.
 fn side(state: &State, model: &ModelView, side: ComparedSide, area: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
     let pairs = &state.run.pairs;
@@ -128,9 +129,15 @@ fn side(state: &State, model: &ModelView, side: ComparedSide, area: Rect, buffer
             _ => numbers::bytes(kv as u64),
         });
     }
-    if let Some(times) = pairs.times(side) {
-        facts.push(rate(1e3 / times.p50.max(1e-9)));
-        facts.push(format!("{:.2} ms", times.p50));
+    // Side by side one has the other's data out of the processor's caches, and the machine's load
+    // changes: times are compared where each side had the machine to itself.
+    if let Some(timed) = &pairs.timed {
+        let ms = match side {
+            ComparedSide::A => timed.a_ms.p50,
+            ComparedSide::B => timed.b_ms.p50,
+        };
+        facts.push(format!("alone {ms:.2} ms"));
+        facts.push(rate(1e3 / ms.max(1e-9)));
     }
     facts.extend(by_width(state, model, side));
     // The title takes the facts that fit, the most important first.

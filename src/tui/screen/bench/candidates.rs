@@ -6,6 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
+use crate::decode::worker::STRETCH;
 use crate::mask::{CachePlan, Rule, Window};
 use crate::numbers;
 use crate::numbers::count;
@@ -67,7 +68,7 @@ pub(super) fn keys(state: &State, tuning: &Tuning, pane: &mut Pane<'_>) {
         (Command::PinRules, by_rule),
         (Command::PinNamed, "pins the plans that other programs offer".to_owned()),
         (Command::PinSweep, "pins the points of Tune's sweep".to_owned()),
-        (Command::Sweep, "then measures all rows over the tokens so far".to_owned()),
+        (Command::Sweep, format!("then measures all rows over the last {STRETCH} steps")),
     ] {
         let is_off = state.replay && matches!(command, Command::PinSweep | Command::Sweep);
         let does = if is_off { format!("{does}: not in a recording") } else { does };
@@ -105,13 +106,19 @@ pub(super) fn render(state: &State, tuning: &Tuning, area: Rect, buffer: &mut Bu
     }
 }
 
-/// The text so far, over which the rows are measured.
+/// The text so far, over the end of which the rows are measured.
 fn tokens(state: &State, pane: &mut Pane<'_>) {
     if pane.area.height < 3 {
         return;
     }
     let steps = state.run.pairs.len();
-    let mut so_far = format!("the {} so far", numbers::counted(steps, "token", "tokens"));
+    let mut so_far = match steps.saturating_sub(1) > STRETCH {
+        true => format!("the last {STRETCH} steps of {} so far", count(steps - 1)),
+        false => format!("the {} so far", numbers::counted(steps, "token", "tokens")),
+    };
+    if let Some(looping) = state.run.looping() {
+        so_far = format!("{so_far}, {} in a loop", count(looping.repeats(STRETCH)));
+    }
     if notes::too_few(state).is_some() {
         so_far = format!("{so_far}, too few to rank: {}", notes::more_tokens(state));
     }

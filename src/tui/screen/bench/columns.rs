@@ -11,7 +11,7 @@ pub(super) struct Column {
 }
 
 /// Number of columns.
-pub(super) const COUNT: usize = 14;
+pub(super) const COUNT: usize = 13;
 /// The name of a row, which every page begins with.
 pub(super) const NAME: usize = 0;
 /// How it was made.
@@ -25,7 +25,7 @@ const OPTIONAL: usize = 10;
 /// In the order of the cells of a row.
 pub(super) const COLUMNS: [Column; COUNT] = [
     Column { title: "name", width: 16, goes: 0 },
-    Column { title: "rule", width: 14, goes: 10 },
+    Column { title: "rule", width: 20, goes: 10 },
     Column { title: "bytes", width: 10, goes: 0 },
     Column { title: "K", width: 9, goes: 9 },
     Column { title: "V", width: 9, goes: 9 },
@@ -35,7 +35,6 @@ pub(super) const COLUMNS: [Column; COUNT] = [
     Column { title: P999, width: 8, goes: 6 },
     Column { title: "same top", width: 8, goes: 1 },
     Column { title: "recall", width: 7, goes: 8 },
-    Column { title: "ms", width: 7, goes: 5 },
     Column { title: "× dense", width: 10, goes: 3 },
     Column { title: "Δ KLD", width: 9, goes: 2 },
 ];

@@ -38,5 +38,6 @@ pub const SCREEN: ScreenParts = ScreenParts {
     copy: sheet::copied,
     explain: sheet::explained,
     sheet: sheet::sheet,
+    printed: Some(sheet::printed),
     file_stem: None,
 };

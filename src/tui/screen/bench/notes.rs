@@ -1,5 +1,6 @@
-//! What is said below the rows: whether the tokens are too few to rank them, what is not told apart,
-//! which rows are not at equal bytes or have locked heads, and which rules have none.
+//! What is said below the rows: whether the tokens are too few to rank them, whether nothing was
+//! pruned or the text looped, what is not told apart, which rows are not at equal bytes or have
+//! locked heads, and which rules have none.
 
 use crate::decode::session::Finish;
 use crate::numbers;
@@ -8,10 +9,11 @@ use crate::tui::app::action::Command;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
+use crate::tui::app::steer;
 use crate::tui::color::Role;
 use crate::tui::screen::Screen;
 use crate::tui::screen::bench::rows::{ALIKE, BenchRow, BenchRows};
-use crate::tui::screen::bench::state::LeftOut;
+use crate::tui::screen::bench::state::{LeftOut, Pinned};
 
 /// Before the bytes of a row that missed those that it was made to take.
 pub(super) const UNEQUAL: &str = "≠";
@@ -62,6 +64,45 @@ pub(super) fn few_words(state: &State, steps: usize) -> String {
     )
 }
 
+/// What is said of rows that were measured before anything was pruned.
+fn unpruned(state: &State) -> Option<String> {
+    let bench = &state.screens.bench;
+    let rows: Vec<&Pinned> = bench.pins().iter().filter(|pin| bench.is_unpruned(pin)).collect();
+    let first = rows.iter().map(|pin| pin.draft.window.first_middle()).min()?;
+    let cached = bench.over()?.cached;
+    let more = match state.replay {
+        true => String::new(),
+        false => {
+            let own = KeyContext::Screen(Screen::Bench);
+            let measures = state.keys.key_of(own, Command::Sweep).unwrap_or_default();
+            format!(": {}, then {measures} measures", more_tokens(state))
+        }
+    };
+    let which = match rows.len() == bench.pins().len() {
+        true => "in any row".to_owned(),
+        false => format!("in {}", numbers::counted(rows.len(), "row", "rows")),
+    };
+    Some(format!(
+        "nothing was pruned {which}: a middle begins with {} tokens, and these steps end at {}{more}",
+        count(first),
+        count(cached)
+    ))
+}
+
+/// What is said of steps that repeat a loop of the text.
+fn loop_words(state: &State, repeats: usize) -> String {
+    let said = format!(
+        "{} of these steps repeat a loop of the text, which every mask finds easy: their KLD ranks no mask",
+        count(repeats)
+    );
+    let own = KeyContext::Screen(Screen::Bench);
+    let measures = state.keys.key_of(own, Command::Sweep).unwrap_or_default();
+    match steer::key_out_of_loop(state) {
+        Some(key) => format!("{said}; {key} samples, then {measures} measures"),
+        None => said,
+    }
+}
+
 /// The sentences, each a paragraph.
 pub(super) fn notes(state: &State, rows: &BenchRows<'_>) -> Vec<BenchNote> {
     let bench = &state.screens.bench;
@@ -70,11 +111,21 @@ pub(super) fn notes(state: &State, rows: &BenchRows<'_>) -> Vec<BenchNote> {
     if let Some(steps) = too_few(state).filter(|_| !state.replay) {
         say(few_words(state, steps), Role::Warn);
     }
+    if let Some(unpruned) = unpruned(state) {
+        say(unpruned, Role::Warn);
+    }
+    if let Some(repeats) = bench.over().map(|over| over.repeats).filter(|repeats| *repeats > 0) {
+        say(loop_words(state, repeats), Role::Warn);
+    }
     let mut alike = Vec::new();
     if let Some(reference) = rows.reference.filter(|_| rows.rows.iter().any(|row| row.is_alike)) {
         let name = &reference.name;
+        let why = match bench.baseline == Some(reference.id) {
+            true => "the baseline",
+            false => "the least",
+        };
         alike.push(format!(
-            "KLD from {name}'s, step by step, within the 95 % interval of the difference"
+            "KLD from {name}'s ({why}), step by step, within the 95 % interval of the difference"
         ));
     }
     let beside = |row: &BenchRow<'_>| row.figures?.beside;

@@ -7,6 +7,7 @@ use crate::attention::cuda::check_codes;
 use crate::decode::worker::event::MaskInfo;
 use crate::mask::select::{ALIGNMENTS, Budget};
 use crate::mask::{CachePlan, Needs, Rule};
+use crate::numbers::percent;
 use crate::tui::app::model::ModelView;
 use crate::tui::screen::bench::state::{Added, Aim, LeftOut, MOST, MaskBench};
 use crate::tui::screen::tune::state::{
@@ -44,7 +45,7 @@ pub fn rules(bench: &mut MaskBench, tuning: &Tuning, tokens: usize, sense: &str)
             Ok(Added::Full) => format!("{MOST} rows are there already"),
             Err(why) => why,
         };
-        bench.left_out.push(LeftOut { rule: rule.words, why });
+        bench.left_out.push(LeftOut { rule: rule.name, why });
     }
     added
 }
@@ -156,21 +157,39 @@ pub fn named(bench: &mut MaskBench, tuning: &Tuning, model: &ModelView) -> usize
     added.count()
 }
 
-/// Pins the measured points of Tune's sweep.
-pub fn swept(bench: &mut MaskBench, tuning: &Tuning) -> usize {
-    let added = tuning.sweep.measured().filter(|(point, _)| {
+/// What became of the measured points of a sweep.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SweepPinned {
+    /// Points that are new rows.
+    pub added: usize,
+    /// Points whose plan has a row already: low and high settings often give one mask.
+    pub known: usize,
+}
+
+/// Pins the measured points of Tune's sweep, each named by what it keeps: what was asked for may be
+/// more than the importance reaches.
+pub fn swept(bench: &mut MaskBench, tuning: &Tuning) -> SweepPinned {
+    let mut pinned = SweepPinned::default();
+    for (point, _) in tuning.sweep.measured() {
+        let rule = point.draft.rule_words();
         let (name, rule) = match (point.kind, point.draft.goal) {
             (PointKind::Rival(name), _) => (name.to_owned(), NAMED.to_owned()),
-            (PointKind::Plan, Goal::Bytes(share)) => {
-                (format!("plan {:.0} %", f64::from(share) / 10.0), "sensitivity".to_owned())
+            (PointKind::Plan, Goal::Bytes(_)) => {
+                let share = point.plan.bytes_share(point.draft.window.chunk);
+                (format!("plan {}", percent(share, 1)), rule)
             }
-            (PointKind::Mask(align), Goal::Keep(keep)) => (
-                format!("{} {:.0} %", point.draft.rule_words(), f64::from(keep) / 10.0),
-                format!("{} align {align}", point.draft.rule_words()),
-            ),
-            _ => return false,
+            (PointKind::Mask(align), Goal::Keep(_)) => {
+                let kept = percent(point.plan.mask().kept_ratio(), 1);
+                let rule = format!("{rule} align {align}");
+                (format!("{} {kept} align {align}", point.draft.rule_words()), rule)
+            }
+            _ => continue,
         };
-        bench.add(name, rule, point.draft.clone(), point.plan.clone()) == Added::New
-    });
-    added.count()
+        match bench.add(name, rule, point.draft.clone(), point.plan.clone()) {
+            Added::New => pinned.added += 1,
+            Added::Known(_) => pinned.known += 1,
+            Added::Full => {}
+        }
+    }
+    pinned
 }

@@ -118,7 +118,6 @@ pub(super) fn cells(state: &State, row: &BenchRow<'_>) -> [String; COUNT] {
             numbers::percent(figures.divergence.top1_agreement, 1)
         }),
         recall(state, pin).map_or(String::new(), |score| format!("{score:.1} %")),
-        figures.map_or(String::new(), |figures| format!("{:.2}", figures.b_ms.p50)),
         figures.and_then(|figures| figures.beside).map_or(String::new(), |beside| ratio(&beside)),
         delta,
     ]

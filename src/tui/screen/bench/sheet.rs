@@ -8,7 +8,7 @@ use crate::tui::app::action::Command;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
-use crate::tui::export::Sheet;
+use crate::tui::export::{PrintedColumn, PrintedTable, Sheet, ShownAs};
 use crate::tui::paint::number;
 use crate::tui::screen::Screen;
 use crate::tui::screen::bench::{notes, rows};
@@ -34,11 +34,11 @@ pub fn sheet(state: &State, _model: &ModelView) -> Sheet {
         "kld_minus_baseline",
         "top1_agreement",
         "recall",
-        "tpot_ms",
-        "dense_tpot_ms",
         "time_of_dense",
         "time_of_dense_low",
         "time_of_dense_high",
+        "steps_with_middle",
+        "steps_in_loop",
         "of_current_run",
     ];
     let Some(tuning) = &state.screens.tune else { return Sheet { columns, rows: Vec::new() } };
@@ -47,6 +47,8 @@ pub fn sheet(state: &State, _model: &ModelView) -> Sheet {
     let all = rows::rows(state, tuning);
     let rows = all.rows.iter().map(|row| {
         let (pin, tally, figures) = (row.pin, row.tally, row.figures);
+        // Of a row in whose steps nothing was pruned the file says that, and no loss.
+        let over = bench.measured_beside(pin);
         let divergence = figures.map(|figures| &figures.divergence);
         let kld = divergence.map(|divergence| divergence.kld);
         let beside = figures.and_then(|figures| figures.beside);
@@ -60,7 +62,7 @@ pub fn sheet(state: &State, _model: &ModelView) -> Sheet {
             json!(tally.bytes.v),
             json!(tally.middle),
             json!(1.0 - tally.saved),
-            json!(divergence.map(|divergence| divergence.steps)),
+            json!(over.map(|over| over.divergence.steps)),
             json!(kld.map(|kld| kld.mean)),
             json!(kld.map(|kld| kld.stderr)),
             json!(kld.map(|kld| kld.p50)),
@@ -68,15 +70,44 @@ pub fn sheet(state: &State, _model: &ModelView) -> Sheet {
             json!(rows::over_baseline(state, pin)),
             json!(divergence.map(|divergence| divergence.top1_agreement)),
             json!(rows::recall(state, pin)),
-            json!(figures.map(|figures| figures.b_ms.p50)),
-            json!(figures.map(|figures| figures.a_ms.p50)),
             json!(beside.map(|beside| beside.median)),
             json!(beside.map(|beside| beside.low)),
             json!(beside.map(|beside| beside.high)),
-            json!(figures.map(|_| is_current)),
+            json!(over.and_then(|over| over.with_middle)),
+            json!(over.map(|over| over.repeats)),
+            json!(over.map(|_| is_current)),
         ]
     });
     Sheet { columns, rows: rows.collect() }
+}
+
+/// The columns for a page: the others are in the CSV.
+pub fn printed(state: &State) -> PrintedTable {
+    let column = |of, title, shown| PrintedColumn { of, title, shown };
+    let over = state.screens.bench.over();
+    let note = match over {
+        None => format!("Bytes at {} tokens; no loss is measured.", count(state.target_context)),
+        Some(over) => format!(
+            "KLD in nats, mean and standard error over {}{}; bytes at {} tokens; time of a step over that of a dense step beside it.",
+            over.covered(),
+            over.weakness().map_or_else(String::new, |weak| format!(" ({weak})")),
+            count(state.target_context)
+        ),
+    };
+    PrintedTable {
+        columns: vec![
+            column("name", "mask", ShownAs::Plain),
+            column("rule", "rule", ShownAs::Plain),
+            column("kv_bytes", "KV", ShownAs::Bytes),
+            column("kld_mean", "KLD", ShownAs::Plain),
+            column("kld_stderr", "±", ShownAs::Plain),
+            column("kld_minus_baseline", "Δ KLD", ShownAs::Plain),
+            column("top1_agreement", "same top", ShownAs::Percent),
+            column("recall", "recall", ShownAs::Plain),
+            column("time_of_dense", "time", ShownAs::Plain),
+        ],
+        note,
+    }
 }
 
 /// The selected row in words.
@@ -87,14 +118,16 @@ pub fn copied(state: &State) -> Option<String> {
     let bytes = tuning.tally(&pin.plan, pin.draft.window, None, tokens).bytes.total();
     let size = format!("{}: {} at {} tokens", pin.name, numbers::bytes(bytes), count(tokens));
     Some(match bench.figures(pin) {
+        None if bench.is_unpruned(pin) => format!("{size}, nothing pruned in the steps so far"),
         None => format!("{size}, not measured"),
         Some(figures) => {
             let kld = figures.divergence.kld;
             format!(
-                "{size}, mean KLD {} ± {} over {}",
+                "{size}, mean KLD {} ± {} over {}{}",
                 number(kld.mean as f32),
                 number(kld.stderr as f32),
-                numbers::counted(figures.divergence.steps, "step", "steps")
+                numbers::counted(figures.divergence.steps, "step", "steps"),
+                figures.weakness().map_or_else(String::new, |weak| format!(", {weak}"))
             )
         }
     })
@@ -127,12 +160,16 @@ pub fn explained(state: &State) -> Option<String> {
         numbers::percent(tally.saved, 1)
     );
     let loss = match bench.figures(pin) {
+        None if bench.is_unpruned(pin) => {
+            "In the steps that it was measured over nothing was pruned yet.".to_owned()
+        }
         None => "It is not measured over the tokens of the other rows.".to_owned(),
         Some(figures) => {
             let divergence = &figures.divergence;
-            let few = match notes::too_few(state) {
-                Some(_) => " That is too few to rank masks.",
-                None => "",
+            let few = match (notes::too_few(state), figures.weakness()) {
+                (Some(_), _) => " That is too few to rank masks.".to_owned(),
+                (None, Some(weak)) => format!(" Of them: {weak}."),
+                (None, None) => String::new(),
             };
             format!(
                 "Over {} its mean KLD from dense is {} ± {} nats, half of the steps lie under {}, and {} have the same likeliest token.{few}",

@@ -1,5 +1,7 @@
 //! The rows of the bench, their figures, and how they are shown.
 
+use tui_input::Input;
+
 use crate::decode::worker::Trial;
 use crate::decode::worker::event::Measured;
 use crate::mask::CachePlan;
@@ -111,7 +113,7 @@ impl BenchColumn {
 }
 
 /// State of the screen.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct MaskBench {
     pins: Vec<Pinned>,
     /// Rules that gave no row when every rule was asked for.
@@ -128,7 +130,7 @@ pub struct MaskBench {
     /// Text that shown rows have in their name or rule.
     pub filter: String,
     /// The filter while it is typed.
-    pub typing: Option<String>,
+    pub typing: Option<Input>,
     /// The x axis of the plot.
     pub against: Against,
     /// The page of columns that is shown; the first has the most important ones.
@@ -151,6 +153,11 @@ impl Default for MaskBench {
             page: 0,
         }
     }
+}
+
+/// Whether a mask that leaves something out left nothing out in the steps of its measurement.
+fn is_unpruned(pin: &Pinned, figures: &Measured) -> bool {
+    figures.is_before_middle() && !pin.plan.is_full()
 }
 
 impl MaskBench {
@@ -179,12 +186,20 @@ impl MaskBench {
         if self.pins.len() >= MOST {
             return Added::Full;
         }
-        let id = self.next_id;
+        let (id, name) = (self.next_id, self.free_name(name));
         self.next_id += 1;
         let (aim, asked, measured) = (None, None, None);
         self.pins.push(Pinned { id, name, rule, draft, plan, aim, asked, measured });
         self.selected.get_or_insert(id);
         Added::New
+    }
+
+    /// A name that no row has: this one, with a number where it is taken.
+    fn free_name(&self, name: String) -> String {
+        let is_free = |name: &String| self.pins.iter().all(|pin| pin.name != *name);
+        let numbered = (2..).map(|number| format!("{name} ({number})"));
+        let found = std::iter::once(name.clone()).chain(numbered).find(is_free);
+        found.unwrap_or(name)
     }
 
     /// Pins a plan that was made to take so many bytes.
@@ -257,8 +272,20 @@ impl MaskBench {
     }
 
     /// The figures of a row that may stand beside those of the others: of the newest run that was
-    /// measured, and over the same tokens as the newest ones. `None` where it was not measured so.
+    /// measured, over the same tokens as the newest ones, and of steps in which its mask pruned
+    /// something. `None` where it was not measured so.
     pub fn figures<'a>(&'a self, pin: &'a Pinned) -> Option<&'a Measured> {
+        self.measured_beside(pin).filter(|figures| !is_unpruned(pin, figures))
+    }
+
+    /// Whether a row was measured over the tokens of the others where nothing was pruned yet: its
+    /// losses of 0 are those of the dense cache.
+    pub fn is_unpruned(&self, pin: &Pinned) -> bool {
+        self.measured_beside(pin).is_some_and(|figures| is_unpruned(pin, figures))
+    }
+
+    /// What was measured of a row over the same tokens as the newest figures of all rows.
+    pub fn measured_beside<'a>(&'a self, pin: &'a Pinned) -> Option<&'a Measured> {
         let newest_run = self.measured_in()?;
         let of_run = |pin: &'a Pinned| {
             pin.measured.as_ref().filter(|(of, _)| *of == newest_run).map(|(_, figures)| figures)
@@ -268,21 +295,21 @@ impl MaskBench {
         of_run(pin).filter(|figures| is_comparable(newest, figures))
     }
 
-    /// Number of steps that the figures are over; `None` without figures.
-    pub fn steps(&self) -> Option<usize> {
-        let figures = self.pins.iter().find_map(|pin| self.figures(pin))?;
-        Some(figures.divergence.steps)
+    /// What was last measured over the same tokens, of any row: which steps those are.
+    pub fn over(&self) -> Option<&Measured> {
+        self.pins.iter().find_map(|pin| self.measured_beside(pin))
     }
 
-    /// The steps that the figures are over, in words; `None` without figures.
-    pub fn covered(&self) -> Option<String> {
-        Some(self.pins.iter().find_map(|pin| self.figures(pin))?.covered())
+    /// Number of steps that the figures are over; `None` without figures.
+    pub fn steps(&self) -> Option<usize> {
+        Some(self.over()?.divergence.steps)
     }
 
     /// The rows that the filter leaves, sorted. `bytes` gives the size of a plan; rows without a
     /// figure come last either way.
     pub fn shown(&self, bytes: impl Fn(&Pinned) -> u64) -> Vec<&Pinned> {
-        let filter = self.typing.as_ref().unwrap_or(&self.filter).to_lowercase();
+        let typed = self.typing.as_ref().map_or(self.filter.as_str(), Input::value);
+        let filter = typed.to_lowercase();
         let has = |text: &str| text.to_lowercase().contains(&filter);
         let mut rows: Vec<&Pinned> =
             self.pins.iter().filter(|pin| has(&pin.name) || has(&pin.rule)).collect();

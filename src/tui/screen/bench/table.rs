@@ -15,7 +15,7 @@ pub const TABLE: &[KeyBinding] = &[
     (C::PinRules, "a", "rules", "pin a mask of every rule with the bytes of what is set"),
     (C::PinNamed, "A", "named", "pin the plans that other programs offer"),
     (C::PinSweep, "P", "", "pin the points of Tune's sweep"),
-    (C::Sweep, "s", "measure", "measure every row over the tokens so far, or stop"),
+    (C::Sweep, "s", "measure", "measure every row over the last 64 steps, or stop"),
     (C::Open, "enter", "use", "decode with the row: it is then on the map, in A/B and in Tune"),
     (C::Baseline, "b", "baseline", "compare with this row, or with none"),
     (C::SortNext, "o", "sort", "sort by the next column"),

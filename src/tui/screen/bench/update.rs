@@ -1,5 +1,7 @@
 //! The keys of the bench.
 
+use tui_input::Input;
+
 use crate::decode::worker::EngineOrder as Order;
 use crate::numbers;
 use crate::tui::app::action::{Command, Effect};
@@ -7,6 +9,7 @@ use crate::tui::app::keys::KeyContext;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::Holds;
 use crate::tui::app::state::State;
+use crate::tui::app::steer;
 use crate::tui::screen::bench::notes::LEAST_STEPS;
 use crate::tui::screen::bench::state::{BenchColumn, MOST};
 use crate::tui::screen::bench::{pins, view};
@@ -15,7 +18,7 @@ use crate::tui::screen::tune::state::Against;
 use crate::tui::screen::{Screen, Typed};
 
 /// Most characters of the filter.
-const LONGEST: usize = 40;
+pub const LONGEST_FILTER: usize = 40;
 
 /// Runs a command of the screen.
 pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
@@ -56,12 +59,12 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
         }
         Command::EditField => {
             let bench = &mut state.screens.bench;
-            bench.typing = Some(bench.filter.clone());
+            bench.typing = Some(Input::from(bench.filter.clone()));
             Vec::new()
         }
         Command::Submit => {
             let bench = &mut state.screens.bench;
-            bench.filter = bench.typing.take()?;
+            bench.filter = bench.typing.take()?.value().to_owned();
             Vec::new()
         }
         Command::Back => {
@@ -120,11 +123,16 @@ fn pin(state: &mut State, command: Command) -> Vec<Effect> {
     };
     let bench = &mut state.screens.bench;
     let before = bench.pins().len();
+    let mut known = 0;
     let added = match command {
         Command::Pin => pins::set(bench, tuning),
         Command::PinRules => pins::rules(bench, tuning, context, &sense),
         Command::PinNamed => pins::named(bench, tuning, model),
-        _ => pins::swept(bench, tuning),
+        _ => {
+            let swept = pins::swept(bench, tuning);
+            known = swept.known;
+            swept.added
+        }
     };
     let sentence = match (added, command) {
         (0, _) if before >= MOST => format!("the bench is full: {MOST} rows"),
@@ -135,20 +143,26 @@ fn pin(state: &mut State, command: Command) -> Vec<Effect> {
         (1, _) => "1 row pinned".to_owned(),
         (added, _) => format!("{added} rows pinned"),
     };
+    // Of an importance that reaches few channels most sizes are one mask.
+    let same = match known {
+        0 => String::new(),
+        1 => "; 1 more point is one of these masks".to_owned(),
+        n => format!("; {n} more points are the same masks as others"),
+    };
     let left_out = match (command, bench.left_out.len()) {
         (Command::PinRules, 1) => "; the rule below the rows has none".to_owned(),
         (Command::PinRules, n) if n > 1 => format!("; the {n} rules below the rows have none"),
         _ => String::new(),
     };
-    state.tell(format!("{sentence}{left_out}"), false);
+    state.tell(format!("{sentence}{same}{left_out}"), false);
     Vec::new()
 }
 
-/// Measures all rows over the tokens so far, or stops. While text is generated no two rows would see
+/// Measures all rows over the last steps so far, or stops. While text is generated no two rows would see
 /// the same tokens, so the run is paused.
 fn measure(state: &mut State) -> Vec<Effect> {
     if state.replay {
-        state.tell("a recording cannot be measured", false);
+        state.tell(steer::no_model("measure with"), false);
         return Vec::new();
     }
     let bench = &mut state.screens.bench;
@@ -217,7 +231,7 @@ pub fn focus(state: &State) -> Option<KeyContext> {
 
 /// Adds to the filter.
 pub fn typed(state: &mut State, typed: Typed) {
-    if let Some(text) = &mut state.screens.bench.typing {
-        typed.add_to(text, LONGEST);
+    if let Some(input) = &mut state.screens.bench.typing {
+        typed.into_line(input, LONGEST_FILTER);
     }
 }

@@ -8,6 +8,7 @@ use crate::numbers::counted;
 use crate::spread::p999_name;
 use crate::tui::app::action::Command;
 use crate::tui::app::areas;
+use crate::tui::app::editing::with_bar;
 use crate::tui::app::state::State;
 use crate::tui::app::text_lines::wrap;
 use crate::tui::color::Role;
@@ -18,6 +19,7 @@ use crate::tui::screen::bench::columns::{COLUMNS, COUNT, FIGURES, NAME, RULE, TA
 use crate::tui::screen::bench::layout::BenchAreas;
 use crate::tui::screen::bench::rows::{BenchRows, cells, rows};
 use crate::tui::screen::bench::state::BenchColumn;
+use crate::tui::screen::bench::update::LONGEST_FILTER;
 use crate::tui::screen::bench::{candidates, layout, notes, plot};
 use crate::tui::screen::tune::state::Tuning;
 use crate::tui::widget::pane::Pane;
@@ -112,7 +114,10 @@ fn table(state: &State, tuning: &Tuning, rows: &BenchRows<'_>, area: Rect, buffe
     let room = width.saturating_sub(others + 4).clamp(8, longest.max(COLUMNS[NAME].width));
     let cell = |at: usize, text: &str| match at {
         NAME => format!("{:<room$}", fitted(text.to_owned(), room)),
-        RULE => format!("  {:<14}", fitted(text.to_owned(), 14)),
+        RULE => {
+            let width = COLUMNS[RULE].width;
+            format!("  {:<width$}", fitted(text.to_owned(), width))
+        }
         _ => format!("  {text:>0$}", COLUMNS[at].width),
     };
     let steps = bench.steps().unwrap_or(usize::MAX);
@@ -135,7 +140,8 @@ fn table(state: &State, tuning: &Tuning, rows: &BenchRows<'_>, area: Rect, buffe
             *model.plan() == pin.plan && model.info.window == pin.draft.window
         });
         let mark = if is_used { "● " } else { "  " };
-        let missing = if is_measured { String::new() } else { missing(chosen, &cell) };
+        let said = if bench.is_unpruned(pin) { "nothing pruned" } else { "not measured" };
+        let missing = if is_measured { String::new() } else { missing(said, chosen, &cell) };
         let role = if is_measured && !is_earlier { Role::Text } else { Role::Dim };
         let shown = match Some(pin.id) == bench.selected {
             true => Line::styled(format!("{mark}{text}{missing}"), theme.selected()),
@@ -158,15 +164,14 @@ fn table(state: &State, tuning: &Tuning, rows: &BenchRows<'_>, area: Rect, buffe
 }
 
 /// What is not there is said once, and every further column has its mark.
-fn missing(chosen: &[usize], cell: &impl Fn(usize, &str) -> String) -> String {
-    const SAID: &str = "not measured";
+fn missing(what: &str, chosen: &[usize], cell: &impl Fn(usize, &str) -> String) -> String {
     let figures = || chosen.iter().copied().filter(|&at| at >= FIGURES);
     let said: usize = figures().take(2).map(|at| COLUMNS[at].width + 2).sum();
-    if said < SAID.len() + 2 {
+    if said < what.len() + 2 {
         return figures().map(|at| cell(at, "–")).collect();
     }
     let rest = figures().skip(2).map(|at| cell(at, "–"));
-    format!("{SAID:>said$}{}", rest.collect::<String>())
+    format!("{what:>said$}{}", rest.collect::<String>())
 }
 
 /// What the figures are over, what is being measured, the columns that have no room, the order and
@@ -179,7 +184,7 @@ fn note(state: &State, pages: &[Vec<usize>], page: usize, is_short: bool) -> Str
         parts.push("nothing is pinned yet".to_owned());
     }
     if let Some(typed) = &bench.typing {
-        parts.push(format!("filter {typed}▏"));
+        parts.push(format!("filter {}", with_bar(typed, LONGEST_FILTER + 1)));
     } else if !bench.filter.is_empty() {
         parts.push(format!("filter {}", bench.filter));
     }
@@ -190,9 +195,12 @@ fn note(state: &State, pages: &[Vec<usize>], page: usize, is_short: bool) -> Str
     if bench.is_running(state.run.generation) {
         let (done, all) = bench.progress(state.run.generation);
         parts.push(format!("{done} of {all}{} left · {measures} stops", about(all - done)));
-    } else if let Some(covered) = bench.covered() {
-        let steps = bench.steps().unwrap_or_default();
-        let covered = if is_short { counted(steps, "step", "steps") } else { covered };
+    } else if let Some(over) = bench.over() {
+        let weakness = over.weakness().map_or_else(String::new, |weak| format!(", {weak}"));
+        let covered = match is_short {
+            true => format!("{}{weakness}", counted(over.divergence.steps, "step", "steps")),
+            false => format!("{}{weakness}", over.covered()),
+        };
         let few = if notes::too_few(state).is_some() { "too few to rank: " } else { "" };
         match bench.is_of_earlier(state.run.generation) {
             true if is_short => parts.push(format!("{few}run before, {covered}")),

@@ -380,3 +380,15 @@ fn only_words_of_tables_that_are_there_are_explained() {
     tell(&mut state, EvalTold::Figures(Arc::new(Figures::of(&of_texts))));
     assert!(!explains(&state, "depth") && explains(&state, "control"));
 }
+
+/// "no sample was lost" once stood there before anything was evaluated, as if it were a result.
+#[test]
+fn no_lost_sample_is_a_result_only_where_something_was_evaluated() {
+    let mut state = on_screen();
+    for command in [Command::FindNext, Command::FindPrev, Command::Open] {
+        state.toast = None;
+        act(&mut state, command);
+        let told = state.toast.as_ref().map(|toast| toast.sentence.clone()).expect("told");
+        assert_eq!(told, "nothing is evaluated yet: s starts", "{command:?}");
+    }
+}

@@ -1,8 +1,6 @@
 //! Evaluating from the screen: the form, the order, and the news of a run.
 
-use ratatui::crossterm::event::Event as TerminalEvent;
-use tui_input::backend::crossterm::EventHandler;
-use tui_input::{Input, InputRequest};
+use tui_input::Input;
 
 use crate::decode::worker::Prompt;
 use crate::decode::worker::event::MaskInfo;
@@ -14,6 +12,7 @@ use crate::tui::app::keys::KeyContext;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::path_prompt::PathFor;
 use crate::tui::app::state::{Dirty, State};
+use crate::tui::app::steer;
 use crate::tui::screen::eval::layout;
 use crate::tui::screen::eval::results;
 use crate::tui::screen::eval::state::{EvalField, EvalPart};
@@ -27,6 +26,10 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
         Command::Evaluate => return Some(start(state)),
         Command::CancelEvaluation => return Some(cancel(state)),
         Command::Open => return Some(open(state)),
+        Command::FindNext | Command::FindPrev if state.screens.eval.lost.is_empty() => {
+            let sentence = nothing_lost(state);
+            state.tell(sentence, false);
+        }
         Command::FindNext => pick(state, 1),
         Command::FindPrev => pick(state, -1),
         Command::HalfDown => scroll(state, true),
@@ -53,14 +56,8 @@ pub fn focus(state: &State) -> Option<KeyContext> {
 
 /// Adds typed text to the selected field.
 pub fn typed(state: &mut State, typed: Typed) {
-    let Some(input) = &mut state.screens.eval.typing else { return };
-    match typed {
-        Typed::Key(key) => drop(input.handle_event(&TerminalEvent::Key(key))),
-        Typed::Paste(text) => {
-            for c in text.chars().filter(|c| !c.is_control()) {
-                input.handle(InputRequest::InsertChar(c));
-            }
-        }
+    if let Some(input) = &mut state.screens.eval.typing {
+        typed.into_line(input, usize::MAX);
     }
 }
 
@@ -130,6 +127,19 @@ pub fn set(state: &mut State, field: EvalField, typed: &str) {
     }
 }
 
+/// Why there is no lost sample to go to: that none was lost is a result, and needs one.
+fn nothing_lost(state: &State) -> String {
+    let eval = &state.screens.eval;
+    match (eval.runs(), eval.figures.is_some()) {
+        (true, _) => "no sample was lost so far".to_owned(),
+        (false, true) => "no sample was lost".to_owned(),
+        (false, false) => {
+            let starts = state.key_on(Screen::Eval, Command::Evaluate);
+            format!("nothing is evaluated yet: {starts} starts")
+        }
+    }
+}
+
 fn pick(state: &mut State, by: isize) {
     let eval = &mut state.screens.eval;
     let last = eval.lost.len().saturating_sub(1);
@@ -162,12 +172,18 @@ fn masks(state: &State, model: &ModelView) -> Vec<(String, CachePlan)> {
 
 /// Starts a run, or goes on with that of the folder.
 fn start(state: &mut State) -> Vec<Effect> {
+    if state.replay {
+        state.tell(steer::no_model("evaluate"), false);
+        return Vec::new();
+    }
     let refused = match &state.model {
-        _ if state.replay => Some("a recording has no model to evaluate"),
-        _ if state.screens.eval.runs() => Some("an evaluation is running: cancel it first"),
-        None => Some("the model is not there yet"),
+        _ if state.screens.eval.runs() => {
+            Some("an evaluation is running: cancel it first".to_owned())
+        }
+        None => Some("the model is not there yet".to_owned()),
         Some(model) if masks(state, model).is_empty() => {
-            Some("nothing to evaluate: this session is dense; start it with --mask or --plan")
+            let opens = state.key(Command::OpenFile);
+            Some(format!("nothing to evaluate: decode is dense; {opens} opens a mask or plan"))
         }
         Some(_) => None,
     };
@@ -210,11 +226,12 @@ fn cancel(state: &mut State) -> Vec<Effect> {
 fn open(state: &mut State) -> Vec<Effect> {
     let eval = &state.screens.eval;
     let Some(lost) = eval.lost.get(eval.picked) else {
-        state.tell("no sample was lost", false);
+        let sentence = nothing_lost(state);
+        state.tell(sentence, false);
         return Vec::new();
     };
     if state.replay {
-        state.tell("a recording takes no prompt", false);
+        state.tell(steer::no_model("send a prompt to"), false);
         return Vec::new();
     }
     let known = eval.masks.iter().find(|(name, _)| *name == lost.mask);

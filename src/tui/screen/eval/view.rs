@@ -9,6 +9,7 @@ use crate::eval::run::{DENSE, Depths};
 use crate::numbers::count;
 use crate::printable::wrapped;
 use crate::tui::app::action::Command;
+use crate::tui::app::editing::with_bar;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::side;
 use crate::tui::app::state::State;
@@ -72,8 +73,7 @@ fn form(state: &State, area: Rect, buffer: &mut Buffer) {
         let style = if selected { theme.selected() } else { theme.style(Role::Text) };
         let room = usize::from(area.width).saturating_sub(11);
         let text = match eval.typing.as_ref().filter(|_| selected) {
-            // The end of the typed text stays visible, with a bar where the next character goes.
-            Some(input) => format!("{}▏", tail(input.value(), room.saturating_sub(1))),
+            Some(input) => with_bar(input, room),
             None if field.is_text() => tail(&eval.form.value_for(field, model), room),
             None => fitted(eval.form.value(field), room),
         };

@@ -10,10 +10,12 @@ use ratatui::text::{Line, Span};
 use crate::decode::attended::Attended;
 use crate::numbers::{count, percent};
 use crate::tui::app::areas::areas;
+use crate::tui::app::explain;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::pictures;
 use crate::tui::app::pictures::CELL;
 use crate::tui::app::state::State;
+use crate::tui::app::steer;
 use crate::tui::color::{Role, Shade, paint};
 use crate::tui::fitting::best;
 use crate::tui::graphics;
@@ -37,7 +39,7 @@ pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer)
     let Some(asked) = view.asked() else {
         let why = match () {
             () if model.info.solo => "the cache runs alone: there is no exact side",
-            () if state.replay => "a recording takes no questions",
+            () if state.replay => &steer::no_model("ask for it"),
             () => &state.awaited("comes with the first decode steps"),
         };
         put(buffer, area, 1, 1, Line::styled(why.to_owned(), dim));
@@ -72,6 +74,10 @@ pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer)
     for (title, place, weights) in [("exact", left, EXACT), (name, right, PRUNED)] {
         let head = Rect { y: area.y + 3, height: 1, ..place };
         put(buffer, head, 0, 0, Line::styled(title.to_owned(), state.theme.style(Role::Title)));
+        let room = usize::from(place.width).saturating_sub(title.chars().count() + 2);
+        let rows = best(room, rows_in_words(asked.steps, place.height));
+        let x = (title.chars().count() + 2) as u16;
+        put(buffer, head, x, 0, Line::styled(rows, dim));
         match shown.iter().find(|picture| picture.area == place) {
             Some(picture) => graphics::place(picture.id, place, place, buffer),
             None => in_cells(state, view.rows(), place, weights, buffer),
@@ -79,7 +85,49 @@ pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer)
         axis(state, newest, Rect { y: place.bottom(), height: 1, ..place }, buffer);
     }
     let foot = Rect { y: area.bottom().saturating_sub(1), height: 1, ..area };
-    put(buffer, foot, 1, 0, legend(state, view.rows()));
+    let width = usize::from(foot.width.saturating_sub(1));
+    put(buffer, foot, 1, 0, legend(state, view.rows(), width));
+}
+
+/// Which steps the upper and the lower end of a picture of so many rows show.
+fn rows_in_words((from, to): (usize, usize), rows: u16) -> [String; 3] {
+    let shown = (to + 1 - from).min(usize::from(rows) * 2);
+    let (top, bottom) = (count(to + 1 - shown.max(1)), count(to));
+    [
+        format!("rows: token {top} above to {bottom} below"),
+        format!("rows: {top} to {bottom}"),
+        String::new(),
+    ]
+}
+
+/// The picture in words where it is open, or else the selected channel.
+pub fn explained(state: &State) -> Option<String> {
+    picture_in_words(state).or_else(|| explain::channel(state))
+}
+
+/// The picture in words, where it is open and there is one.
+fn picture_in_words(state: &State) -> Option<String> {
+    let view = &state.screens.head;
+    let (asked, newest) = (view.asked()?, view.rows().first()?);
+    if !view.is_open() {
+        return None;
+    }
+    let each = match newest.each {
+        1 => "a column a token".to_owned(),
+        n => format!("a column {} tokens", count(n)),
+    };
+    let middle = match newest.middle {
+        (start, end) if start < end => {
+            format!(" The middle, where the mask counts, is {} to {}.", count(start), count(end))
+        }
+        _ => String::new(),
+    };
+    Some(format!(
+        "What query head {} looks at: a row is a decode step, the newest below, {each} of the {} that it sees, and the brighter, the more weight, from 1e-4 to 1 on a logarithmic scale. Left is exact attention, right the same step under the mask: at least {} of the weight is elsewhere there.{middle} Grey: there was no such step, or the token was not in the cache yet.",
+        asked.head,
+        count(newest.tokens),
+        percent(moved(view.rows()), 1)
+    ))
 }
 
 /// Where the two pictures are in the area of the screen.
@@ -191,7 +239,7 @@ fn axis(state: &State, newest: &Attended, area: Rect, buffer: &mut Buffer) {
 }
 
 /// The scale.
-fn legend(state: &State, rows: &[Attended]) -> Line<'static> {
+fn legend(state: &State, rows: &[Attended], width: usize) -> Line<'static> {
     let dim = state.theme.style(Role::Dim);
     let mut spans = vec![Span::styled("weight 1e-4 ", dim)];
     for step in 0..8 {
@@ -209,6 +257,13 @@ fn legend(state: &State, rows: &[Attended]) -> Line<'static> {
         n => format!("{} tokens a column", count(n)),
     };
     spans.push(Span::styled(format!(" 1, log, {column}"), dim));
+    // A step that is not there, or a token that the step did not see.
+    let absent = if state.theme.depth.has_map_colours() { "grey" } else { "·" };
+    let more = format!(", {absent}: not there yet");
+    let wide = spans.iter().map(Span::width).sum::<usize>() + more.chars().count();
+    if wide <= width {
+        spans.push(Span::styled(more, dim));
+    }
     Line::from(spans)
 }
 
@@ -273,7 +328,18 @@ mod tests {
         let bottom = lines.iter().rposition(|line| line.contains('█') && !line.contains("weight"));
         let line: Vec<char> = lines[bottom.expect("drawn")].chars().collect();
         assert_eq!(line[1], '█', "all exact weight is on the first token: {frame}");
+        assert!(frame.contains(&format!("rows: {from} to {to}")), "{frame}");
+        assert!(frame.contains("·: not there yet"), "{frame}");
+        act(&mut state, Command::Explain);
+        let said = state.explained.take().expect("the picture is explained");
+        assert!(said.contains(&format!("query head {}", asked.head)), "{said}");
+        assert!(
+            said.contains("at least 50.0 % of the weight") && said.contains("16 to 300"),
+            "{said}"
+        );
         act(&mut state, Command::Back);
+        act(&mut state, Command::Explain);
+        assert!(state.explained.take().is_some_and(|text| text.starts_with("Channel")));
         assert_eq!(state.screen, Screen::Head, "the picture closes first");
         assert!(!text(&draw(&state)).contains("steps of tokens"));
     }

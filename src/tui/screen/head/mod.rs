@@ -10,7 +10,6 @@ mod tests;
 mod update;
 pub mod view;
 
-use crate::tui::app::explain;
 use crate::tui::export;
 use crate::tui::export::channels;
 use crate::tui::screen::ScreenParts;
@@ -31,8 +30,9 @@ pub const SCREEN: ScreenParts = ScreenParts {
     render: view::render,
     side: Some(side::render),
     crumbs: Some(view::crumbs),
-    explain: explain::channel,
+    explain: attention::explained,
     copy: export::value,
     sheet: channels::of_head,
+    printed: None,
     file_stem: Some(view::file_stem),
 };

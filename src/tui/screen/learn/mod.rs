@@ -31,5 +31,6 @@ pub const SCREEN: ScreenParts = ScreenParts {
     explain: sheet::explained,
     copy: sheet::copied,
     sheet: sheet::sheet,
+    printed: None,
     file_stem: None,
 };

@@ -1,8 +1,6 @@
 //! Learning from the screen: the form, the orders, and the notices of a run.
 
-use ratatui::crossterm::event::Event as TerminalEvent;
-use tui_input::backend::crossterm::EventHandler;
-use tui_input::{Input, InputRequest};
+use tui_input::Input;
 
 use crate::decode::worker::event::MaskInfo;
 use crate::learn::estimate::Pace;
@@ -16,6 +14,7 @@ use crate::tui::app::keys::KeyContext;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::path_prompt::PathFor;
 use crate::tui::app::state::{Dirty, State};
+use crate::tui::app::steer;
 use crate::tui::screen::learn::layout;
 use crate::tui::screen::learn::state::{Field, Learning, LearningPart};
 use crate::tui::screen::tune::edit::{adopt, keep_or_reset};
@@ -51,14 +50,8 @@ pub fn focus(state: &State) -> Option<KeyContext> {
 
 /// Adds typed text to the selected field.
 pub fn typed(state: &mut State, typed: Typed) {
-    let Some(input) = &mut state.screens.learn.typing else { return };
-    match typed {
-        Typed::Key(key) => drop(input.handle_event(&TerminalEvent::Key(key))),
-        Typed::Paste(text) => {
-            for c in text.chars().filter(|c| !c.is_control()) {
-                input.handle(InputRequest::InsertChar(c));
-            }
-        }
+    if let Some(input) = &mut state.screens.learn.typing {
+        typed.into_line(input, usize::MAX);
     }
 }
 
@@ -111,7 +104,7 @@ fn order(state: &mut State, command: Command) -> Vec<Effect> {
         return cancel(state);
     }
     if state.replay {
-        state.tell("a recording has no model to learn on", false);
+        state.tell(steer::no_model("learn on"), false);
         return Vec::new();
     }
     if state.screens.learn.runs() {

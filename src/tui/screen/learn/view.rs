@@ -13,6 +13,7 @@ use crate::mask::{ChannelMask, Importance, Rule, bytes};
 use crate::numbers::{self, count};
 use crate::printable::wrapped;
 use crate::tui::app::action::Command;
+use crate::tui::app::editing::with_bar;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::side;
 use crate::tui::app::state::State;
@@ -75,8 +76,7 @@ fn form(state: &State, area: Rect, buffer: &mut Buffer) {
         let (value, meaning) = learning.form.value(field);
         let room = usize::from(area.width).saturating_sub(11);
         let text = match learning.typing.as_ref().filter(|_| selected) {
-            // The end of the typed text stays visible, with a bar where the next character goes.
-            Some(input) => format!("{}▏", tail(input.value(), room.saturating_sub(1))),
+            Some(input) => with_bar(input, room),
             None if field.is_text() => tail(&value, room),
             None => format!("{value:<7}{meaning}"),
         };

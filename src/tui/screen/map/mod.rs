@@ -35,5 +35,6 @@ pub const SCREEN: ScreenParts = ScreenParts {
     explain: explain::channel,
     copy: export::value,
     sheet: channels::of_all,
+    printed: None,
     file_stem: None,
 };

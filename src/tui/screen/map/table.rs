@@ -13,7 +13,7 @@ pub const TABLE: &[KeyBinding] = &[
         "show the next metric: mask or width, importance, key norm, ThinK, live",
     ),
     (C::Scale, "v", "scale", "linear, logarithmic or rank scale"),
-    (C::Diff, "d", "diff", "compare with the second mask or plan (--diff FILE)"),
+    (C::Diff, "d", "diff", "show where the mask or plan to compare with differs; D opens one"),
     (C::Find, "/", "find", "find heads: dropped, full, edited, locked, kept<32, kept>16, l3"),
     (C::FindNext, "n", "", "next head found"),
     (C::FindPrev, "N", "", "previous head found"),

@@ -253,3 +253,27 @@ fn the_panel_stands_beside_the_strips_at_every_width() {
         }
     }
 }
+
+/// At 80 columns the right third of the map of three KV heads was once empty, and the axis stood far
+/// below its strips where those were few.
+#[test]
+fn what_strips_leave_shows_the_layers_and_the_axis_stands_below_them() {
+    let shape = Shape { layers: 30, kv_heads: 3, head_dim: 64 };
+    let mut state = session(shape, ColorDepth::None);
+    state.size = (80, 24);
+    let shown = text(&draw(&state));
+    assert!(shown.contains("kept, by layer"), "{shown}");
+    let bars = shown.lines().filter(|line| line.contains('─') && line.trim_end().ends_with('%'));
+    assert!(bars.count() > 10, "{shown}");
+    let few = Shape { layers: 4, kv_heads: 1, head_dim: 32 };
+    for height in 16..40 {
+        let mut state = session(few, ColorDepth::None);
+        state.size = (80, height);
+        let main = areas::areas(&state).main;
+        let grid = layout::grid(&state, main, few);
+        let last = grid.strip_of(few.layers - 1, 0).expect("a strip");
+        let frame = text(&draw(&state));
+        let axis = frame.lines().position(|line| line.contains("fast ")).expect("an axis");
+        assert!(axis < usize::from(last.bottom()) + 2, "{height}: {frame}");
+    }
+}

@@ -117,7 +117,9 @@ fn difference(state: &mut State) {
     } else if state.other.is_some() {
         state.diff = true;
     } else {
-        state.tell("nothing to compare with: start with --diff FILE", false);
+        let opens = state.key(Command::DiffFile);
+        let sentence = format!("nothing to compare with yet: {opens} opens a mask or plan for it");
+        state.tell(sentence, false);
     }
 }
 

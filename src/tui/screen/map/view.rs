@@ -29,7 +29,10 @@ const HEAD_ROWS: u16 = 16;
 /// Draws the current level.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     match state.screens.map.level {
-        Level::Model => all_layers(state, area, buffer),
+        Level::Model => {
+            all_layers(state, area, buffer);
+            layer_bars(state, area, buffer);
+        }
         Level::Layer => layer::render(state, area, buffer),
     }
 }
@@ -70,6 +73,10 @@ fn layer_bars(state: &State, area: Rect, buffer: &mut Buffer) {
     let Some(model) = &state.model else { return };
     let shape = model.shape();
     let grid = layout::grid(state, area, shape);
+    if grid.heads.len() < shape.kv_heads {
+        // The strips have no room either.
+        return;
+    }
     let last = grid.heads.end.saturating_sub(1);
     let Some(corner) = grid.lines.first().and_then(|line| grid.strip_of(line.start, last)) else {
         return;
@@ -133,12 +140,8 @@ fn below(grid: &Grid, area: Rect) -> Rect {
     let strips = (grid.lines.len() as u16 * (grid.rows + grid.gap)).saturating_sub(grid.gap);
     let y = (grid.area.y + strips + 1).min(area.bottom());
     let rest = area.bottom() - y;
-    // Too little space for the head: the axis stays at the bottom.
-    if rest >= HEAD_ROWS {
-        Rect { y, height: rest, ..area }
-    } else {
-        Rect { y: area.bottom(), height: 0, ..area }
-    }
+    // Where there is too little space for the head, the axis stays below its strips.
+    Rect { y, height: if rest >= HEAD_ROWS { rest } else { 0 }, ..area }
 }
 
 fn draw_strip(

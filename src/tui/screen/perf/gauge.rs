@@ -139,8 +139,8 @@ pub fn render(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         }
         (None, Gauge::Again(_)) => vec![format!("{speed}, faster: measuring again"), speed],
         (None, _) => vec![
-            format!("{speed}: faster than memory, from caches"),
-            format!("{speed}, from caches"),
+            format!("{speed}: faster than memory, from CPU caches"),
+            format!("{speed}, from CPU caches"),
             speed,
         ],
     };
@@ -155,7 +155,7 @@ pub fn render(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     ];
     pane.row_of("reads", forms);
     let (Some(ceiling), Some(dense)) = (now.ceiling, now.dense_ceiling) else {
-        let forms = ["none by memory: steps read the caches", "none: read from caches"];
+        let forms = ["none by memory: it stays in CPU caches", "none: from CPU caches"];
         return pane.row_of("ceiling", forms.map(str::to_owned));
     };
     let ceiling = rate(ceiling);
@@ -235,7 +235,7 @@ mod tests {
         let now = reached(&state.run, 1, &slow).expect("steps");
         assert!(now.share.is_none() && now.ceiling.is_none() && now.dense_ceiling.is_none());
         let frame = text(&draw(&state));
-        assert!(frame.contains("none by memory") && frame.contains("from caches"), "{frame}");
+        assert!(frame.contains("none by memory") && frame.contains("from CPU caches"), "{frame}");
         let said = super::super::sheet::explained(&state).expect("a session");
         assert!(said.contains("stays in the processor's caches") && !said.contains("ceiling of"));
         // One step is enough: memory that is read faster once is no limit.

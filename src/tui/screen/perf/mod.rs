@@ -30,5 +30,6 @@ pub const SCREEN: ScreenParts = ScreenParts {
     explain: sheet::explained,
     copy: |_| None,
     sheet: sheet::sheet,
+    printed: None,
     file_stem: None,
 };

@@ -52,6 +52,45 @@ fn what_is_allocated_stands_beside_what_was_stored_at_the_same_moment() {
     );
 }
 
+/// Perf once gave the bound of endless contexts, 14.55, in a panel titled with a context; Tune said
+/// 7.88 of the same mask there.
+#[test]
+fn the_bound_is_that_of_the_context_and_the_same_on_tune() {
+    let mut state = session(SMALL, ColorDepth::None);
+    state.size = (120, 40);
+    for tokens in [512, 2_560, 32_768] {
+        state.target_context = tokens;
+        let tuning = state.screens.tune.as_ref().expect("loaded");
+        let bound = tuning.proposed_tally(tokens).bound.expect("bytes are read");
+        state.screen = Screen::Perf;
+        let perf = text(&draw(&state));
+        assert!(perf.contains(&format!("attention ≤ {bound:.2}×")), "{bound}: {perf}");
+        state.screen = Screen::Tune;
+        let tune = text(&draw(&state));
+        assert!(tune.contains(&format!("≤{bound:.2}×")), "{bound}: {tune}");
+    }
+}
+
+/// Two rows called `stored` once differed by what was decoded between them.
+#[test]
+fn what_is_allocated_says_at_how_many_tokens() {
+    let mut state = session(SMALL, ColorDepth::None);
+    (state.size, state.screen) = ((120, 40), Screen::Perf);
+    let at = state.run.cached;
+    let memory =
+        Memory { resident: None, device: None, kv_allocated: 9, kv_stored: Some(1_064_000) };
+    send(&mut state, Event::Memory(memory));
+    let info = state.model.as_ref().expect("loaded").info.clone();
+    for n in 121..=130 {
+        send(&mut state, crate::tui::testing::pair(&info, n, 399 + n));
+        send(&mut state, crate::tui::testing::token(&info, n, 399 + n));
+    }
+    let frame = text(&draw(&state));
+    assert!(frame.contains(&format!("measured at {at} tokens")), "{frame}");
+    assert!(frame.contains(&format!("{} tokens", at + 10)), "the cache now: {frame}");
+    assert!(frame.contains("last 32 of 129 steps") && frame.contains("all steps"), "{frame}");
+}
+
 /// At 120x40 the list once ended at L28 of 32 layers without a word.
 #[test]
 fn layers_without_room_are_counted() {

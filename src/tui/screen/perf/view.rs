@@ -4,6 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
+use crate::mask::bytes::attention_bound;
 use crate::numbers::{self, count, rate};
 use crate::spread::p99_name;
 use crate::tui::app::action::Command;
@@ -13,6 +14,7 @@ use crate::tui::app::run::Step;
 use crate::tui::app::state::State;
 use crate::tui::app::{side, strips};
 use crate::tui::color::Role;
+use crate::tui::fitting::best;
 use crate::tui::paint::{placeholder, put};
 use crate::tui::screen::perf::{gauge, layout};
 use crate::tui::widget::pane::Pane;
@@ -37,16 +39,21 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
 /// The allocator's own figure next to the formula of the same moment, and the memory of the
 /// process.
 fn allocator(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
-    pane.title("memory", "measured");
     let Some(memory) = state.run.memory else {
+        pane.title("memory", "measured");
         pane.note(state.awaited("comes with the next decode steps"));
         return;
     };
+    // It comes less often than tokens, so that it is of a shorter cache than the one above.
+    let room = usize::from(pane.area.width).saturating_sub("memory".len() + 3);
+    let at = count(state.run.memory_at);
+    let forms = [format!("measured at {at} tokens"), format!("at {at} tokens")];
+    pane.title("memory", &best(room, forms));
     let allocated = numbers::bytes(memory.kv_allocated);
     pane.row_of("allocator", [format!("{allocated} of whole blocks"), allocated]);
     if let Some(formula) = memory.kv_stored {
         let stored = numbers::bytes(formula);
-        pane.row_of("stored", [format!("{stored} of elements in them"), stored]);
+        pane.row_of("formula", [format!("{stored} of elements in them"), stored]);
         let over = memory.kv_allocated as f64 / formula.max(1) as f64 - 1.0;
         let over = format!("{} %", numbers::signed(over * 100.0, 1));
         pane.row_of("blocks", [format!("{over} over what is stored"), format!("{over} over it")]);
@@ -81,13 +88,7 @@ fn forecast(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     let most = model.info.max_context;
     let of = format!("{} of {}", count(target), count(most));
     pane.row_of("context", [format!("{of} tokens"), of, count(target)]);
-    bar_row(
-        state,
-        pane,
-        if model.is_masked() && model.widths.is_none() { "masked" } else { "stored" },
-        masked,
-        dense.total(),
-    );
+    bar_row(state, pane, "stored", masked, dense.total());
     if model.is_masked() {
         bar_row(state, pane, "dense", dense, dense.total());
         less(state, pane, masked, dense);
@@ -97,7 +98,7 @@ fn forecast(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
             pane.row_of(&format!("{what} middle"), [format!("{now} of {full}"), now]);
         }
         // The bound is that of a mask.
-        let bound = model.statistics.attention_speed_bound;
+        let bound = attention_bound(dense.total() as u64, masked.total() as u64);
         if let Some(bound) = bound.filter(|_| model.widths.is_none()) {
             let forms = [format!("attention ≤ {bound:.2}× as fast"), format!("≤ {bound:.2}×")];
             pane.row_of("bound", forms);
@@ -186,12 +187,17 @@ fn speed(state: &State, pane: &mut Pane<'_>) {
         return;
     };
     let steps = run.own_steps().len();
-    pane.row_of("decode", [format!("{} · {} steps", rate(now), count(steps)), rate(now)]);
+    let over = match run.recent_steps() {
+        recent if recent < steps => format!("last {recent} of {} steps", count(steps)),
+        _ => format!("{} steps", count(steps)),
+    };
+    pane.row_of("decode", [format!("{} · {over}", rate(now)), rate(now)]);
     let tpot = |quantile, digits: usize| {
         run.tpot(quantile).map_or_else(|| "–".to_owned(), |ms| format!("{ms:.digits$}"))
     };
     let tail = p99_name(steps);
     let forms = [
+        format!("p50 {} · {tail} {} ms, all steps", tpot(0.5, 2), tpot(0.99, 2)),
         format!("p50 {} · {tail} {} ms", tpot(0.5, 2), tpot(0.99, 2)),
         format!("{} · {tail} {}", tpot(0.5, 1), tpot(0.99, 1)),
     ];

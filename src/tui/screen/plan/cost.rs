@@ -25,9 +25,28 @@ pub(super) fn cost(state: &State, report: &CapacityReport, pane: &mut Pane<'_>) 
         return pane.note("no price of this GPU is known");
     };
     pane.title("cost", &format!("estimated · {}/h of {}", price(of.usd_per_hour), of.as_of));
-    let million = |usd_of: Option<f64>| usd_of.map_or_else(|| "–".to_owned(), usd);
-    let (dense, stored) = (million(row.usd_per_million_dense), million(row.usd_per_million));
-    pane.row("$/M out", format!("{dense} dense, {stored} stored"));
+    // Of the context and batch above; the scenarios are of the load, whose requests may be shorter.
+    let million = |name: &str, usd_of: Option<f64>| match usd_of {
+        Some(dollars) => format!("{} {name}", usd(dollars)),
+        None => format!("{name} does not fit"),
+    };
+    let dense = million("dense", row.usd_per_million_dense);
+    let both = format!("{dense}, {}", million("stored", row.usd_per_million));
+    let at = format!("at {} × {}", count(row.ctx), count(row.batch));
+    let short = |usd_of: Option<f64>| usd_of.map_or_else(|| "no fit".to_owned(), usd);
+    let shortest = format!("{} → {}", short(row.usd_per_million_dense), short(row.usd_per_million));
+    pane.row_of("$/M out", [format!("{both}, {at}"), both, shortest]);
+    let rows = report.scenarios.len() as u16 + CHART_ROWS + 4;
+    if let Some(load) = report.load.filter(|_| pane.area.height >= rows) {
+        let requests = format!("{} requests a day", count(load.requests_per_day as usize));
+        let tokens = format!("{} + {} tokens", count(load.tokens_in), count(load.tokens_out));
+        let forms = [
+            format!("{requests} of {tokens}, in batches that fit"),
+            format!("{requests} of {tokens}"),
+            tokens,
+        ];
+        pane.row_of("load", forms);
+    }
     for scenario in &report.scenarios {
         let text = words(scenario, pane.room());
         pane.row(scenario.name, text);

@@ -1,5 +1,7 @@
 //! The knobs of the screen and what they are set to.
 
+use tui_input::Input;
+
 /// One knob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Knob {
@@ -94,7 +96,7 @@ impl Knob {
 }
 
 /// What the knobs are set to. Models, GPUs and what is stored are indices into their lists.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Planning {
     /// The selected knob.
     pub knob: Knob,
@@ -125,7 +127,7 @@ pub struct Planning {
     /// Dollars for each of them.
     pub rate: usize,
     /// What is typed for the selected knob.
-    pub typing: Option<String>,
+    pub typing: Option<Input>,
     /// On a small screen: settings that fit and assumptions in place of the answers.
     pub more: bool,
 }

@@ -68,6 +68,25 @@ fn every_value_is_whole_on_a_small_screen() {
     }
 }
 
+/// "dense no" and no price once stood above "1 → 1 GPU" without a word that those are of other
+/// requests.
+#[test]
+fn costs_say_which_context_and_which_load_they_are_of() {
+    let (mut state, _) = shown(&[Command::Metric]);
+    state.size = (200, 60);
+    let drawn = text(&draw(&state));
+    let line = |words: &str| {
+        let found = drawn.lines().find(|line| line.contains(words));
+        found.unwrap_or_else(|| panic!("{words}: {drawn}")).to_owned()
+    };
+    let price = line("$/M out");
+    assert!(price.contains("dense does not fit") && price.contains("at 32,768 × 16"), "{price}");
+    let plan = &state.screens.plan;
+    let load = line("requests a day of");
+    let requests = crate::numbers::count(plan.requests);
+    assert!(load.contains(&requests), "{load}");
+}
+
 #[test]
 fn work_that_nothing_pays_back_is_said_and_not_drawn() {
     // A load that one GPU serves either way: nothing is ever paid back.
@@ -218,7 +237,8 @@ fn the_loaded_model_is_planned_with_its_own_mask() {
     let mut state = state;
     act(&mut state, Command::MuchMore);
     act(&mut state, Command::Reset);
-    assert_eq!(state.screens.plan, Planning::default());
+    let as_at_first = format!("{:?}", Planning::default());
+    assert_eq!(format!("{:?}", state.screens.plan), as_at_first);
 }
 
 /// The demo's context of 2,560 once stood beside prompts of 8,192 tokens, and work that nothing pays

@@ -1,5 +1,7 @@
 //! The keys of the plan screen. Everything is computed when it is drawn; keys only move knobs.
 
+use tui_input::Input;
+
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::areas;
 use crate::tui::app::keys::KeyContext;
@@ -30,7 +32,7 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
             return Some(Vec::new());
         }
         Command::EditField => {
-            state.screens.plan.typing = Some(String::new());
+            state.screens.plan.typing = Some(Input::default());
             return Some(Vec::new());
         }
         Command::Submit => return submit(state),
@@ -61,12 +63,11 @@ fn select(state: &mut State, knob: Knob) -> Option<Vec<Effect>> {
 
 /// Takes what was typed, or says why not.
 fn submit(state: &mut State) -> Option<Vec<Effect>> {
-    let text = state.screens.plan.typing.take()?;
+    let input = state.screens.plan.typing.take()?;
+    let text = input.value().trim();
     let knob = state.screens.plan.knob;
     let told = match &state.model {
-        Some(model) if !text.trim().is_empty() => {
-            state.screens.plan.set_by_text(knob, text.trim(), model).err()
-        }
+        Some(model) if !text.is_empty() => state.screens.plan.set_by_text(knob, text, model).err(),
         _ => None,
     };
     if let Some(sentence) = told {
@@ -82,7 +83,7 @@ pub fn focus(state: &State) -> Option<KeyContext> {
 
 /// Adds to what is typed.
 pub fn typed(state: &mut State, typed: Typed) {
-    if let Some(text) = &mut state.screens.plan.typing {
-        typed.add_to(text, LONGEST);
+    if let Some(input) = &mut state.screens.plan.typing {
+        typed.into_line(input, LONGEST);
     }
 }

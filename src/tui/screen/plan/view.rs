@@ -6,11 +6,12 @@ use ratatui::text::{Line, Span};
 
 use crate::capacity;
 use crate::printable::wrapped;
+use crate::tui::app::editing::with_bar;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::side;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
-use crate::tui::fitting::{fitted, tail};
+use crate::tui::fitting::fitted;
 use crate::tui::paint::{placeholder, put};
 use crate::tui::screen::map;
 use crate::tui::screen::plan::layout;
@@ -84,8 +85,7 @@ fn knobs(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer) {
         let Some(row) = pane.take(1) else { break };
         let is_selected = knob == planning.knob;
         let value = match planning.typing.as_ref().filter(|_| is_selected) {
-            // The end of it stays visible, with a bar where the next character goes.
-            Some(typed) => format!("{}▏", tail(typed, room.saturating_sub(1))),
+            Some(input) => with_bar(input, room),
             None => fitted(planning.value(knob, model, room), room),
         };
         let line = match is_selected {

@@ -33,5 +33,6 @@ pub const SCREEN: ScreenParts = ScreenParts {
     explain: sheet::explained,
     copy: update::copied,
     sheet: sheet::sheet,
+    printed: None,
     file_stem: None,
 };

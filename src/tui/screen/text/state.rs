@@ -30,6 +30,17 @@ impl TextState {
         self.editor.lines().join("\n")
     }
 
+    /// Whether there is any text in what is being typed, the prompt or a turn; nothing being typed is
+    /// as if there were.
+    pub fn is_typed_now(&self) -> bool {
+        let lines = match (self.asking, self.editing) {
+            (Some(_), _) => self.question.lines(),
+            (None, true) => self.editor.lines(),
+            (None, false) => return true,
+        };
+        lines.iter().any(|line| !line.trim().is_empty())
+    }
+
     /// The number of tokens of a text, where it was counted last.
     pub fn tokens_of(&self, text: &str) -> Option<&Result<usize, String>> {
         self.counted.as_ref().filter(|(counted, _)| counted == text).map(|(_, tokens)| tokens)

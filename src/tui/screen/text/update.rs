@@ -1,12 +1,14 @@
 //! The keys of the text screen, and its prompt editor.
 
+use ratatui_textarea::WrapMode;
+
 use crate::decode::session::Finish;
 use crate::decode::worker::{Ask, EngineOrder, Prompt};
 use crate::numbers::count as count_words;
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::run::Phase;
-use crate::tui::app::state::State;
+use crate::tui::app::state::{Holds, State};
 use crate::tui::app::steer;
 use crate::tui::screen::text::settings::{SETTINGS, change};
 use crate::tui::screen::{Screen, Typed, Wheel};
@@ -70,21 +72,12 @@ pub fn focus(state: &State) -> Option<KeyContext> {
 pub fn typed(state: &mut State, typed: Typed) {
     let text = &mut state.screens.text;
     if text.asking.is_some() {
-        match typed {
-            Typed::Key(key) => drop(text.question.input(key)),
-            Typed::Paste(pasted) => drop(text.question.insert_str(pasted)),
-        }
-        return;
+        return typed.into_text(&mut text.question);
     }
-    match typed {
-        Typed::Key(key) => drop(text.editor.input(key)),
-        Typed::Paste(pasted) => {
-            if !text.editing {
-                edit_prompt(state);
-            }
-            state.screens.text.editor.insert_str(pasted);
-        }
+    if matches!(typed, Typed::Paste(_)) && !text.editing {
+        edit_prompt(state);
     }
+    typed.into_text(&mut state.screens.text.editor);
 }
 
 /// The whole text, for `y`; while the prompt is typed there is no such key.
@@ -128,7 +121,7 @@ pub fn wheel(_: &State, wheel: Wheel) -> Option<Command> {
 /// Opens the editor of another turn, unless there is nothing to go on from.
 pub fn ask_on(state: &mut State) {
     let sentence = match state.phase {
-        _ if state.replay => "a recording takes no turn".to_owned(),
+        _ if state.replay => steer::no_model("ask"),
         _ if state.run.started.is_none() => "there is no answer to go on from yet".to_owned(),
         Phase::Failed(_) => format!("the run failed: {}", steer::other_runs(state)),
         _ if state.run.reads_turn => {
@@ -139,6 +132,7 @@ pub fn ask_on(state: &mut State) {
             let from = state.screen;
             state.screen = Screen::Text;
             let text = &mut state.screens.text;
+            text.question.set_wrap_mode(WrapMode::WordOrGlyph);
             (text.asking, text.editing, text.scroll) = (Some(from), false, 0);
             return;
         }
@@ -150,7 +144,7 @@ pub fn ask_on(state: &mut State) {
 fn ask(state: &mut State) -> Vec<Effect> {
     let text = state.screens.text.question.lines().join("\n");
     if text.trim().is_empty() {
-        state.tell("the turn is empty", false);
+        state.tell_while(Holds::Untyped, "the turn is empty");
         return Vec::new();
     }
     state.screen = state.screens.text.asking.take().unwrap_or(Screen::Text);
@@ -165,11 +159,11 @@ fn ask(state: &mut State) -> Vec<Effect> {
 fn submit(state: &mut State) -> Vec<Effect> {
     let text = state.screens.text.typed();
     if text.trim().is_empty() {
-        state.tell("the prompt is empty", false);
+        state.tell_while(Holds::Untyped, "the prompt is empty");
         return Vec::new();
     }
     if state.replay {
-        state.tell("a recording takes no prompt", false);
+        state.tell(steer::no_model("send a prompt to"), false);
         return Vec::new();
     }
     // Refused here, before the run that is on screen is dropped.

@@ -140,7 +140,7 @@ fn settings(state: &State, area: Rect, buffer: &mut Buffer) {
     let rows = usize::from(pane.area.height);
     let pieces = &state.run.pieces;
     for piece in pieces.iter().rev().take(rows) {
-        let text = fitted(visible(&piece.text), 17);
+        let text = fitted(visible(piece.shown()), 17);
         let surprise = if piece.logprob > -3.0 { Role::Dim } else { Role::Warn };
         let Some(line) = pane.take(1) else { return };
         put(pane.buffer, line, 1, 0, Line::styled(format!("{text:<18}"), theme.style(Role::Text)));

@@ -34,5 +34,6 @@ pub const SCREEN: ScreenParts = ScreenParts {
     explain: edit::explained,
     copy: edit::copied,
     sheet: sheet::sheet,
+    printed: Some(sheet::printed),
     file_stem: None,
 };

@@ -3,9 +3,10 @@
 use serde_json::json;
 
 use crate::decode::worker::event::Measured;
+use crate::numbers::count;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
-use crate::tui::export::Sheet;
+use crate::tui::export::{PrintedColumn, PrintedTable, Sheet, ShownAs};
 use crate::tui::screen::tune::state::Freshness;
 
 /// One row per mask: in use, set, saved, and every point of the sweep. Figures that are missing or
@@ -24,8 +25,8 @@ pub fn sheet(state: &State, model: &ModelView) -> Sheet {
         "kld_mean",
         "kld_stderr",
         "top1_agreement",
-        "tpot_ms",
-        "dense_tpot_ms",
+        "steps_with_middle",
+        "steps_in_loop",
         "time_of_dense",
         "time_of_dense_low",
         "time_of_dense_high",
@@ -54,8 +55,8 @@ pub fn sheet(state: &State, model: &ModelView) -> Sheet {
             json!(divergence.map(|divergence| divergence.kld.mean)),
             json!(divergence.map(|divergence| divergence.kld.stderr)),
             json!(divergence.map(|divergence| divergence.top1_agreement)),
-            json!(measured.map(|measured| measured.b_ms.p50)),
-            json!(measured.map(|measured| measured.a_ms.p50)),
+            json!(measured.and_then(|measured| measured.with_middle)),
+            json!(measured.map(|measured| measured.repeats)),
             json!(beside.map(|beside| beside.median)),
             json!(beside.map(|beside| beside.low)),
             json!(beside.map(|beside| beside.high)),
@@ -79,7 +80,7 @@ pub fn sheet(state: &State, model: &ModelView) -> Sheet {
             info.map_or(1, |info| info.align),
             now,
         ),
-        row("proposed", &set.plan, tuning.draft().window, set.sparsity, set.align, of_set),
+        row("set", &set.plan, tuning.draft().window, set.sparsity, set.align, of_set),
         row(
             "saved",
             &saved.mask.plan,
@@ -103,4 +104,25 @@ pub fn sheet(state: &State, model: &ModelView) -> Sheet {
         }));
     }
     Sheet { columns, rows }
+}
+
+/// The columns for a page: the others are in the CSV.
+pub fn printed(state: &State) -> PrintedTable {
+    let column = |of, title, shown| PrintedColumn { of, title, shown };
+    PrintedTable {
+        columns: vec![
+            column("what", "mask", ShownAs::Plain),
+            column("kept_share", "K kept", ShownAs::Percent),
+            column("kv_bytes_at_context", "KV", ShownAs::Bytes),
+            column("steps", "steps", ShownAs::Plain),
+            column("kld_mean", "KLD", ShownAs::Plain),
+            column("kld_stderr", "±", ShownAs::Plain),
+            column("top1_agreement", "same top", ShownAs::Percent),
+            column("time_of_dense", "time", ShownAs::Plain),
+        ],
+        note: format!(
+            "KLD in nats, mean and standard error over the steps; bytes at {} tokens; time of a step over that of a dense step beside it.",
+            count(state.target_context)
+        ),
+    }
 }

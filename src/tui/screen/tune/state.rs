@@ -1,6 +1,7 @@
 //! Retuning: the mask that is set, the one that the engine uses, the one that was saved, and the
 //! measurements of each.
 
+mod aim;
 mod controls;
 mod draft;
 mod history;
@@ -11,12 +12,12 @@ mod sweep;
 
 use std::sync::Arc;
 
+use aim::{aimed, importance_of, reach_of};
 use history::History;
 
 use crate::Result;
 use crate::decode::worker::event::{MaskInfo, Measured, Rules, Wish};
 use crate::decode::worker::{Retune, Trial};
-use crate::mask::select::Budget;
 use crate::mask::{CachePlan, Overlap, Sensitivity, Window, compare};
 use crate::tui::app::keys::KeyTable;
 use crate::tui::app::model::ModelView;
@@ -430,22 +431,22 @@ impl Tuning {
 
     /// Figures of the set mask at a context.
     pub fn proposed_tally(&self, tokens: usize) -> Tally {
-        // What the importance does not reach is not the alignment's doing.
-        let aimed = self.reach().map(|reach| 1.0 - reach).or(self.draft.sparsity());
+        let aimed = aimed(&self.draft, self.proposal.importance.as_ref(), self.proposal.mask());
         self.tally(&self.proposal.plan, self.draft.window, aimed, tokens)
+    }
+
+    /// Figures of the saved mask at a context, by the same aim as those of the set one.
+    pub fn saved_tally(&self, tokens: usize) -> Tally {
+        let SavedMask { mask, window, draft, .. } = &self.saved;
+        let importance = importance_of(mask);
+        let aimed = aimed(draft, importance.as_ref(), mask.mask()).or(mask.sparsity);
+        self.tally(&mask.plan, *window, aimed, tokens)
     }
 
     /// The share of channels with importance above 0, where the settings ask for more than that and
     /// the selection never keeps the others.
     pub fn reach(&self) -> Option<f64> {
-        let (Base::Selection, Goal::Keep(keep), Budget::Global) =
-            (&self.draft.base, self.draft.goal, self.draft.split)
-        else {
-            return None;
-        };
-        let importance = self.proposal.importance.as_ref()?;
-        let reach = importance.reach() as f64 / importance.shape().entries() as f64;
-        (reach < f64::from(keep) / f64::from(ALL)).then_some(reach)
+        reach_of(&self.draft, self.proposal.importance.as_ref())
     }
 
     /// Figures of any plan at a context.

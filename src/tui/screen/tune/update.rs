@@ -1,9 +1,11 @@
 //! The keys of the tune screen.
 
 use crate::decode::worker::EngineOrder as Order;
+use crate::mask::CachePlan;
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::areas;
 use crate::tui::app::state::{OtherMask, State};
+use crate::tui::app::steer;
 use crate::tui::app::text_lines;
 use crate::tui::screen::Screen;
 use crate::tui::screen::tune::edit::{apply, change, edit};
@@ -99,9 +101,26 @@ fn step(state: &mut State, by: i32) -> Vec<Effect> {
                 by,
                 &tuning.around(&verbatim, model, &state.keys, state.at.layer, state.target_context),
             );
-            change(state, draft)
+            let before = (control == Control::Keep && draft != *tuning.draft())
+                .then(|| tuning.proposal().plan.clone());
+            let effects = change(state, draft);
+            say_unmoved(state, before);
+            effects
         }
     }
+}
+
+/// Says that another share to keep gave the same channels as before, and why.
+fn say_unmoved(state: &mut State, before: Option<CachePlan>) {
+    let Some(tuning) = &state.screens.tune else { return };
+    if before.is_none_or(|before| before != tuning.proposal().plan) {
+        return;
+    }
+    let sentence = format!(
+        "the same channels as before: heads keep multiples of {} (align), and what is locked or set by hand stays",
+        tuning.draft().align
+    );
+    state.tell(sentence, false);
 }
 
 /// Enter: takes the point under the plot's cursor, or applies the set mask.
@@ -119,7 +138,7 @@ fn open(state: &mut State) -> Vec<Effect> {
 /// Begins a sweep, or cancels the current one.
 fn sweep(state: &mut State) -> Vec<Effect> {
     if state.replay {
-        state.tell("a recording cannot be measured", false);
+        state.tell(steer::no_model("measure with"), false);
         return Vec::new();
     }
     let generation = state.run.generation;
@@ -165,7 +184,7 @@ fn point(state: &mut State, by: isize) -> Vec<Effect> {
 /// learning reads; where there are none, what is on screen.
 fn sense(state: &mut State) -> Vec<Effect> {
     if state.replay {
-        state.tell("a recording has no model to measure", false);
+        state.tell(steer::no_model("measure"), false);
         return Vec::new();
     }
     let text = text_lines::whole(state);

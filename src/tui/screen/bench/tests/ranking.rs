@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::decode::session::Finish;
+use crate::decode::worker::event::Measured;
 use crate::spread::MedianInterval;
+use crate::tui::screen::tune::state::PointKind;
 
 /// Rows of the same bytes were once one stack with marks over one another.
 #[test]
@@ -83,6 +85,107 @@ fn too_few_tokens_to_rank_are_said_with_the_key_that_makes_more() {
     assert_eq!(state.toast, None, "it goes on");
 }
 
+/// Measures every rule in steps that are changed so.
+fn measure_changed(state: &mut State, change: impl Fn(&mut Measured)) {
+    letters(state, "a");
+    for trial in trials(&act(state, Command::Sweep)) {
+        let Event::Measured(mut one) = measured(Subject::Trial(trial.id), 0.01, 0) else {
+            panic!("figures")
+        };
+        change(&mut one);
+        send(state, Event::Measured(one));
+    }
+}
+
+/// The values of a column of the CSV.
+fn column(state: &State, name: &str) -> Vec<String> {
+    let csv = String::from_utf8(make(state, ExportFormat::Csv).unwrap()).unwrap();
+    let mut lines = csv.lines().map(|line| line.split(',').map(str::to_owned).collect());
+    let head: Vec<String> = lines.next().unwrap();
+    let at = head.iter().position(|title| title == name).expect("a column");
+    lines.map(|line: Vec<String>| line[at].clone()).collect()
+}
+
+/// Rows with KLD 0 and 100 % were once ranked in whose steps nothing had been pruned.
+#[test]
+fn rows_in_whose_steps_nothing_was_pruned_have_no_figures_and_say_so() {
+    let mut state = on_bench();
+    measure_changed(&mut state, |early| {
+        (early.with_middle, early.cached) = (Some(0), 124);
+        (early.divergence.kld, early.divergence.top1_agreement) = (Default::default(), 1.0);
+    });
+    state.toast = None;
+    let bench = &state.screens.bench;
+    assert!(bench.pins().iter().all(|pin| bench.figures(pin).is_none() && bench.is_unpruned(pin)));
+    let frame = shown(&state);
+    assert!(!frame.contains("not measured"), "{frame}");
+    assert!(frame.matches("nothing pruned").count() >= bench.pins().len(), "{frame}");
+    let flat = frame.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        flat.contains("a middle begins with 176 tokens, and these steps end at 124"),
+        "{frame}"
+    );
+    assert!(flat.contains("␣ goes on, then s measures"), "{frame}");
+    assert!(column(&state, "kld_mean").iter().all(String::is_empty));
+    assert!(column(&state, "steps_with_middle").iter().all(|steps| steps == "0"));
+}
+
+/// In a loop every mask is told little from dense, and nothing in the table or the file said so.
+#[test]
+fn steps_that_repeat_a_loop_are_said_on_screen_and_in_the_file() {
+    let mut state = on_bench();
+    measure_changed(&mut state, |looped| looped.repeats = 56);
+    state.toast = None;
+    let frame = shown(&state);
+    assert!(frame.contains("over the same 64 steps, ctx 1,601–1,664, 56 in a loop"), "{frame}");
+    assert!(frame.contains("56 of these steps repeat a loop of the text"), "{frame}");
+    assert!(column(&state, "steps_in_loop").iter().all(|steps| steps == "56"));
+    act(&mut state, Command::Explain);
+    let said = state.explained.clone().expect("words");
+    assert!(said.contains("56 in a loop"), "{said}");
+}
+
+/// Names once said what was asked for: two rows "learned 100 %" that kept 9 %, and of 29 points nine
+/// rows without a word.
+#[test]
+fn points_of_a_sweep_are_named_by_what_they_keep_and_equal_ones_are_counted() {
+    let mut state = on_bench();
+    letters(&mut state, "4");
+    let asked = trials(&act(&mut state, Command::Sweep));
+    for (at, trial) in asked.iter().enumerate() {
+        send(&mut state, measured(Subject::Trial(trial.id), 0.01, asked.len() - at - 1));
+    }
+    letters(&mut state, "0P");
+    let pins = state.screens.bench.pins();
+    assert!(!pins.is_empty());
+    for (at, pin) in pins.iter().enumerate() {
+        assert!(pins[..at].iter().all(|other| other.name != pin.name), "{}", pin.name);
+        if pin.rule.contains(" align ") {
+            let kept = crate::numbers::percent(pin.plan.mask().kept_ratio(), 1);
+            assert!(pin.name.contains(&kept), "{}: {kept}", pin.name);
+        }
+    }
+    // Those that have no row of their own: the same plan as a row.
+    let tuning = state.screens.tune.as_ref().unwrap();
+    let named = |kind| !matches!(kind, PointKind::Own);
+    let points = tuning.sweep.measured().filter(|(point, _)| named(point.kind)).count();
+    let same = points - pins.len();
+    assert!(same > 0, "the test model has heads without importance");
+    let told = state.toast.as_ref().map(|toast| toast.sentence.clone()).expect("told");
+    assert!(told.starts_with(&format!("{} rows pinned", pins.len())), "{told}");
+    assert!(told.contains(&format!("{same} more point")), "{told}");
+    // A long rule is whole where its column is.
+    state.size = (200, 60);
+    let frame = shown(&state);
+    assert!(frame.contains(&pins_rule(&state)), "{frame}");
+}
+
+/// The longest rule of a row.
+fn pins_rule(state: &State) -> String {
+    let rules = state.screens.bench.pins().iter().map(|pin| pin.rule.clone());
+    rules.max_by_key(String::len).expect("rows")
+}
+
 #[test]
 fn differences_within_their_errors_are_not_told_apart() {
     let mut state = on_bench();
@@ -134,14 +237,14 @@ fn columns_without_room_are_counted_and_a_key_shows_them() {
             seen += &frame;
             pages += 1;
             let page = state.screens.bench.page;
-            assert!(frame.contains(if page == 0 { "columns →" } else { "← back" }), "{frame}");
+            assert!(frame.contains(if page == 0 { " →" } else { "← back" }), "{frame}");
             letters(&mut state, "l");
             if state.screens.bench.page == page {
                 break;
             }
         }
         assert!(pages > 1, "{size:?}");
-        for title in ["rule", "median", "max", "ms", "× dense", "±"] {
+        for title in ["rule", "median", "max", "× dense", "±"] {
             assert!(seen.contains(title), "{title} at {size:?}: {seen}");
         }
         (0..pages).for_each(|_| drop(key(&mut state, KeyCode::Left)));

@@ -53,6 +53,11 @@ pub enum Control {
     Hold,
 }
 
+/// Whether the share that is kept is a percentage point or more from what was asked for.
+fn is_other(share: f64, keep: u16) -> bool {
+    (share * 100.0 - f64::from(keep) / 10.0).abs() >= 1.0
+}
+
 impl Control {
     /// All rows, from top to bottom.
     pub const ALL: [Self; 18] = [
@@ -152,12 +157,18 @@ impl Control {
                 Base::Selection => "selection".to_owned(),
             },
             Self::Keep => match draft.goal {
-                // What is kept, and in brackets what was asked for.
-                Goal::Keep(keep) if around.reach.is_some() => format!(
-                    "{:.1} % ({:.0})",
-                    around.proposed.share * 100.0,
-                    f64::from(keep) / 10.0
-                ),
+                // What is kept, and in brackets what was asked for, where those are not about the same:
+                // importance that does not reach, rounding to the alignment, and edits by hand.
+                Goal::Keep(keep)
+                    if around.reach.is_some()
+                        || selects && is_other(around.proposed.share, keep) =>
+                {
+                    format!(
+                        "{:.1} % ({:.0})",
+                        around.proposed.share * 100.0,
+                        f64::from(keep) / 10.0
+                    )
+                }
                 Goal::Keep(keep) => format!("{:.1} %", f64::from(keep) / 10.0),
                 Goal::Fit { .. } | Goal::Bytes(_) => "as bytes allow".to_owned(),
             },

@@ -306,7 +306,7 @@ pub struct Tally {
     pub bytes: bytes::KvBytes,
     /// Share of the dense cache that is saved there, 0..=1.
     pub saved: f64,
-    /// Dense over pruned bytes at the context; `None` where no bytes are read.
+    /// [`bytes::attention_bound`] at the context.
     pub bound: Option<f64>,
     /// Channels over the exact budget; `None` where no sparsity was asked for.
     pub over: Option<i64>,
@@ -343,7 +343,7 @@ impl Tally {
             dropped: counts.iter().filter(|&&count| count == 0).count(),
             bytes,
             saved: if dense == 0 { 0.0 } else { 1.0 - total as f64 / dense as f64 },
-            bound: (total > 0).then(|| dense as f64 / total as f64),
+            bound: bytes::attention_bound(dense, total),
             over: sparsity.map(|sparsity| alignment_cost(mask, sparsity)),
             middle,
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::tui::app::areas;
+use crate::tui::screen::tune::edit::change;
 use crate::tui::screen::tune::layout;
 
 /// A condition on a draft.
@@ -276,4 +277,28 @@ fn keep_says_what_is_kept_where_the_importance_ends() {
     say(&mut state, "split exact");
     let frame = text(&draw(&state));
     assert!(!frame.contains("importance is above 0"), "{frame}");
+}
+
+/// The knob once moved from 100 to 95 % and every channel stayed, which nothing said.
+#[test]
+fn what_a_knob_cannot_reach_is_said() {
+    let mut state = ready();
+    state.size = (120, 40);
+    select_control(&mut state, Control::Keep);
+    let mut set = tuning(&state).draft().clone();
+    set.set(Set::Align(32));
+    set.set(Set::Keep(1000));
+    change(&mut state, set);
+    let all = tuning(&state).proposal().plan.clone();
+    assert!(all.mask().kept_ratio() == 1.0);
+    state.toast = None;
+    press(&mut state, '[');
+    assert_eq!(tuning(&state).proposal().plan, all, "99 % of 64 channels is more than 32");
+    let said = state.toast.take().expect("said").sentence;
+    assert!(said.starts_with("the same channels as before: heads keep multiples of 32"), "{said}");
+    // A point off is shown beside what is kept.
+    let shown = text(&draw(&state));
+    assert!(shown.contains("keep       100.0 % (99)"), "{shown}");
+    press(&mut state, ']');
+    assert!(text(&draw(&state)).contains("keep       100.0 %  "), "{}", text(&draw(&state)));
 }

@@ -2,6 +2,47 @@
 
 use super::*;
 
+/// Identical channels once had "align −3 ch" as set and "−72 ch" as saved: an importance that reaches
+/// few channels is not the alignment's doing in either.
+#[test]
+fn channels_of_alignment_are_counted_alike_for_what_is_set_and_what_is_saved() {
+    let mut state = ready();
+    state.model.as_mut().unwrap().info.fingerprint = "f00d".repeat(16);
+    // A tenth of the channels has importance.
+    let scores = |i: usize| if i % 10 == 0 { 1.0 + (i % 7) as f32 } else { 0.0 };
+    let scores: Vec<f32> = (0..SMALL.entries()).map(scores).collect();
+    let importance = Importance::new(SMALL, scores.clone()).unwrap();
+    let mask = select(&importance, &Options::new(0.5, 8)).unwrap();
+    let mask = crate::decode::worker::event::MaskInfo {
+        plan: CachePlan::of_mask(&mask),
+        importance: Some(scores),
+        ..info(SMALL).mask.unwrap()
+    };
+    let window = Window::default();
+    state.screens.tune.as_mut().unwrap().adopt(std::sync::Arc::new(mask), window);
+    // As a file is.
+    let of = |state: &State| {
+        let tuning = tuning(state);
+        (tuning.proposed_tally(2_560).over, tuning.saved_tally(2_560).over)
+    };
+    let (set, saved) = of(&state);
+    assert_eq!(set, saved);
+    assert!(saved.is_some_and(|over| over.abs() < 100), "not 256 too few: {saved:?}");
+    // As it was selected here and saved.
+    let effects = say(&mut state, "keep 20");
+    answer(&mut state, &effects);
+    let effects = say(&mut state, "save mine.safetensors");
+    let [Effect::Save(saving)] = effects.as_slice() else { panic!("{effects:?}") };
+    update(&mut state, Action::Saved(saving.clone()));
+    assert!(!tuning(&state).is_unsaved());
+    let (set, saved) = of(&state);
+    assert_eq!(set, saved);
+    // And with other settings beside it.
+    let effects = say(&mut state, "align 16");
+    answer(&mut state, &effects);
+    assert_eq!(of(&state).1, saved);
+}
+
 #[test]
 fn a_saved_mask_is_the_same_when_it_is_read_again() {
     let folder = tempfile::tempdir().unwrap();

@@ -60,7 +60,12 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
             format!("importance is above 0 for {:.1} %", reach * 100.0),
             theme.style(Role::Warn),
         ));
-        pane.note("split exact keeps others too");
+        let words = [
+            "and no others are kept: split exact adds channels at 0",
+            "no others are kept: split exact adds some",
+            "split exact adds others",
+        ];
+        pane.note(best(usize::from(pane.area.width), words.map(str::to_owned)));
     }
     let (back, forward) = tuning.steps();
     pane.note(format!("history: {back} back · {forward} forward"));

@@ -93,11 +93,15 @@ fn computed(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     let sparsity = model.info.mask.as_ref().and_then(|mask| mask.sparsity);
     let set = tuning.proposed_tally(context);
     // The same mask may have been set with another target sparsity, so the current target is used.
-    let now = match tuning.is_applied(model) {
-        true => set,
-        false => tuning.tally(model.plan(), model.info.window, sparsity, context),
+    let old = tuning.saved_tally(context);
+    let is_saved = *model.plan() == saved.mask.plan && model.info.window == saved.window;
+    let now = if tuning.is_applied(model) {
+        set
+    } else if is_saved {
+        old
+    } else {
+        tuning.tally(model.plan(), model.info.window, sparsity, context)
     };
-    let old = tuning.tally(&saved.mask.plan, saved.window, saved.mask.sparsity, context);
     let mut line = |label: &str, show: &dyn Fn(&Tally) -> String, delta: String| {
         let delta_style =
             if delta.contains(|c: char| ('1'..='9').contains(&c)) { text } else { dim };
@@ -254,14 +258,11 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
         }
         Freshness::Measured(figures) => {
             let (steps, covered) = (figures.divergence.steps, figures.covered());
-            // No difference at all is that of a text that had no middle yet.
-            let forms = match figures.divergence.kld.max == 0.0 && !model.plan().is_full() {
-                true => [
-                    format!("{covered}, nothing pruned"),
-                    format!("{steps} steps, nothing pruned"),
-                    format!("{steps} steps"),
-                ],
-                false => [
+            let forms = match figures.weakness() {
+                Some(weak) => {
+                    [format!("{covered}, {weak}"), format!("{steps} steps, {weak}"), weak]
+                }
+                None => [
                     format!("measured · {covered}, forced"),
                     covered,
                     format!("measured · {steps} steps"),
@@ -318,10 +319,6 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     if full {
         let same = |figures: &Measured| figures.divergence.top1_agreement * 100.0;
         line("same top", &same, &|value| format!("{value:.1} %"), &|value| signed(value, 1));
-        // Times of different moments: what the machine did then differs more than the masks do.
-        line("TPOT p50", &|figures| figures.b_ms.p50, &|ms| format!("{ms:.2} ms"), &|_| {
-            String::new()
-        });
     }
     let shown = |figures: Option<&Measured>| {
         let beside = figures.and_then(|figures| figures.beside);
@@ -346,7 +343,7 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
                 format!("saved: not measured on these tokens · {key} measures both")
             }
             None if other => format!("saved: not measured on these tokens · pause, then {key}"),
-            _ => format!("dense beside it: TPOT p50 {:.2} ms · {stored} after", figures.a_ms.p50),
+            _ => format!("the dense cache takes {stored} after these steps"),
         });
     }
 }

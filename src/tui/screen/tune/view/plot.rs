@@ -47,14 +47,15 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
     };
     Pane::new(Rect { height: 1.min(area.height), ..area }, theme, buffer).title(what, &note);
     let points = layout::plot_points(area);
-    let Some(scatter) = Scatter::of(plot.x_range(), plot.y_range(), points) else {
-        put(
-            buffer,
-            area,
-            2,
-            2,
-            Line::styled("points come with what is measured", theme.style(Role::Dim)),
-        );
+    // Axes without a point would be made up.
+    let scatter = Scatter::of(plot.x_range(), plot.y_range(), points)
+        .filter(|_| !plot.spots.is_empty() || is_drawn(plot.now) || is_drawn(plot.saved));
+    let last = Rect { y: area.bottom().saturating_sub(1), height: 1.min(area.height), ..area };
+    let Some(scatter) = scatter else {
+        let line = Line::styled("points come with what is measured", theme.style(Role::Dim));
+        let left = area.width.saturating_sub(line.width() as u16) / 2;
+        put(buffer, area, left, area.height / 2, line);
+        put(buffer, last, 0, 0, readout(state, tuning, &plot, last.width));
         return;
     };
     let best = front(plot.spots.iter().map(|spot| spot.place));
@@ -62,7 +63,6 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
     scatter.join(&best, "·", theme.style(Role::Dim), buffer);
     names(state, tuning, &scatter, &plot, points, buffer);
     labels(state, tuning, &scatter, points, area, buffer);
-    let last = Rect { y: area.bottom().saturating_sub(1), height: 1.min(area.height), ..area };
     put(buffer, last, 0, 0, readout(state, tuning, &plot, last.width));
 }
 
@@ -185,6 +185,11 @@ fn free(at: (u16, u16), width: u16, points: Rect, buffer: &Buffer) -> Option<(u1
     beside.into_iter().chain(around).flatten().find(is_free)
 }
 
+/// Whether a point has a place: it is measured over the tokens of the others.
+fn is_drawn(place: Option<PlotPoint>) -> bool {
+    place.is_some_and(|place| place.y.is_some())
+}
+
 /// A value of the x axis.
 fn across(against: Against, value: f64) -> String {
     match against {
@@ -236,27 +241,40 @@ fn readout(state: &State, tuning: &Tuning, plot: &Plot, width: u16) -> Line<'sta
         let text: String = facts.into_iter().filter(|fact| fits(fact)).collect();
         return Line::styled(text, theme.style(Role::Accent));
     }
-    let is_drawn = |place: Option<PlotPoint>| place.is_some_and(|place| place.y.is_some());
     let has = |kind: fn(PointKind) -> bool| plot.spots.iter().any(|spot| kind(spot.kind));
     let signs = [
-        (is_drawn(plot.now), "● now ", Role::Good),
+        (is_drawn(plot.now), "● now", Role::Good),
         // The table above is over the newest tokens, the points over those of the sweep.
-        (plot.over_others, "now: over other tokens ", Role::Dim),
-        (!is_drawn(plot.now) && !plot.over_others, "now: not measured ", Role::Dim),
-        (plot.proposed.is_some(), "set: not measured ", Role::Dim),
-        (is_drawn(plot.saved), "■ saved ", Role::Saved),
-        (plot.saved_over_others, "saved: over other tokens ", Role::Dim),
-        (!is_drawn(plot.saved) && !plot.saved_over_others, "saved: not measured ", Role::Dim),
-        (has(|kind| kind == PointKind::Mask(8)), "+ mask ", Role::Text),
-        (has(|kind| kind == PointKind::Mask(32)), "× of 32 ", Role::Loss),
-        (has(|kind| kind == PointKind::Plan), "◇ plan ", Role::Accent),
-        (has(|kind| matches!(kind, PointKind::Rival(_))), "▲ named ", Role::Text),
+        (plot.over_others, "now: over other tokens", Role::Dim),
+        (!is_drawn(plot.now) && !plot.over_others, "now: not measured", Role::Dim),
+        (plot.proposed.is_some(), "set: not measured", Role::Dim),
+        (is_drawn(plot.saved), "■ saved", Role::Saved),
+        (plot.saved_over_others, "saved: over other tokens", Role::Dim),
+        (!is_drawn(plot.saved) && !plot.saved_over_others, "saved: not measured", Role::Dim),
+        (has(|kind| kind == PointKind::Mask(8)), "+ mask", Role::Text),
+        (has(|kind| kind == PointKind::Mask(32)), "× of 32", Role::Loss),
+        (has(|kind| kind == PointKind::Plan), "◇ plan", Role::Accent),
+        (has(|kind| matches!(kind, PointKind::Rival(_))), "▲ named", Role::Text),
         (!plot.spots.is_empty(), "· best", Role::Dim),
     ];
-    let signs = signs.into_iter().filter(|(shown, text, _)| *shown && fits(text));
-    Line::from(
-        signs.map(|(_, text, role)| Span::styled(text, theme.style(role))).collect::<Vec<_>>(),
-    )
+    let mut spans: Vec<Span<'static>> = Vec::new();
+    let mut was_words = false;
+    for (_, text, role) in signs.into_iter().filter(|(shown, ..)| *shown) {
+        // Words need more than a blank between them.
+        let is_words = text.contains(':');
+        let gap = match spans.is_empty() {
+            true => "",
+            false if is_words || was_words => " · ",
+            false => " ",
+        };
+        if !fits(&format!("{gap}{text}")) {
+            continue;
+        }
+        spans.push(Span::styled(gap, theme.style(Role::Dim)));
+        spans.push(Span::styled(text, theme.style(role)));
+        was_words = is_words;
+    }
+    Line::from(spans)
 }
 
 /// What a point is, in words.
