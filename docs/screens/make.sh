@@ -47,6 +47,8 @@ tour() { # NAME ARGUMENTS
     keys 7; shoot "$name-text"
     # The same for every model that is open.
     [ "$name" != demo ] || { keys 8 m; shoot demo-plan; }
+    # One row a rule, over the same steps.
+    [ "$name" != demo ] || { keys 0 a; sleep 2; keys s; sleep 12; shoot demo-bench; }
     # Help begins with the keys of the screen below it.
     keys 1 '?'; shoot "$name-help"
     keys Escape q

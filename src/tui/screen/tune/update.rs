@@ -116,10 +116,16 @@ fn say_unmoved(state: &mut State, before: Option<CachePlan>) {
     if before.is_none_or(|before| before != tuning.proposal().plan) {
         return;
     }
-    let sentence = format!(
-        "the same channels as before: heads keep multiples of {} (align), and what is locked or set by hand stays",
-        tuning.draft().align
-    );
+    let sentence = match tuning.reach() {
+        Some(reach) => format!(
+            "the same channels as before: importance is above 0 for {:.1} %, and no others are kept",
+            reach * 100.0
+        ),
+        None => format!(
+            "the same channels as before: heads keep multiples of {} (align), and what is locked or set by hand stays",
+            tuning.draft().align
+        ),
+    };
     state.tell(sentence, false);
 }
 

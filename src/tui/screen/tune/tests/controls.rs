@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::tui::app::areas;
-use crate::tui::screen::tune::edit::change;
 use crate::tui::screen::tune::layout;
 
 /// A condition on a draft.
@@ -285,16 +284,23 @@ fn what_a_knob_cannot_reach_is_said() {
     let mut state = ready();
     state.size = (120, 40);
     select_control(&mut state, Control::Keep);
-    let mut set = tuning(&state).draft().clone();
-    set.set(Set::Align(32));
-    set.set(Set::Keep(1000));
-    change(&mut state, set);
-    let all = tuning(&state).proposal().plan.clone();
-    assert!(all.mask().kept_ratio() == 1.0);
-    state.toast = None;
-    press(&mut state, '[');
-    assert_eq!(tuning(&state).proposal().plan, all, "99 % of 64 channels is more than 32");
-    let said = state.toast.take().expect("said").sentence;
+    let unmoved = |state: &mut State| {
+        let before = tuning(state).proposal().plan.clone();
+        state.toast = None;
+        press(state, '[');
+        assert_eq!(tuning(state).proposal().plan, before);
+        state.toast.take().expect("said").sentence
+    };
+    // One head in ten has no importance.
+    say(&mut state, "keep 100");
+    let said = unmoved(&mut state);
+    assert!(said.starts_with("the same channels as before: importance is above 0 for"), "{said}");
+
+    say(&mut state, "split exact");
+    say(&mut state, "align 32");
+    say(&mut state, "keep 100");
+    assert!(tuning(&state).proposal().plan.mask().kept_ratio() == 1.0);
+    let said = unmoved(&mut state);
     assert!(said.starts_with("the same channels as before: heads keep multiples of 32"), "{said}");
     // A point off is shown beside what is kept.
     let shown = text(&draw(&state));

@@ -9,7 +9,7 @@ fn channels_of_alignment_are_counted_alike_for_what_is_set_and_what_is_saved() {
     let mut state = ready();
     state.model.as_mut().unwrap().info.fingerprint = "f00d".repeat(16);
     // A tenth of the channels has importance.
-    let scores = |i: usize| if i % 10 == 0 { 1.0 + (i % 7) as f32 } else { 0.0 };
+    let scores = |i: usize| if i.is_multiple_of(10) { 1.0 + (i % 7) as f32 } else { 0.0 };
     let scores: Vec<f32> = (0..SMALL.entries()).map(scores).collect();
     let importance = Importance::new(SMALL, scores.clone()).unwrap();
     let mask = select(&importance, &Options::new(0.5, 8)).unwrap();
