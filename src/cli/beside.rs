@@ -17,7 +17,7 @@ use crate::learn::check::{self, Cost, Evidence, Thresholds, Verdict};
 pub struct Beside {
     /// Steps that every cache was measured over.
     pub steps: usize,
-    /// Of them, those whose tokens only repeat a loop of the text, which every cache finds easy.
+    /// Of them, those whose tokens only repeat a loop of the text: the same few steps again and again.
     pub steps_in_loop: usize,
     /// The plan itself.
     pub plan: Cost,

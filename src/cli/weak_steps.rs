@@ -16,7 +16,7 @@ use crate::spread::Spread;
 pub struct WeakSteps {
     /// Compared steps that saw a middle: in the others nothing was pruned.
     pub steps_with_middle: usize,
-    /// Compared steps whose tokens only repeat a loop of the text, which every plan finds easy.
+    /// Compared steps whose tokens only repeat a loop of the text: the same few steps again and again.
     pub steps_in_loop: usize,
     /// The loss before those; null where there is no loop, or nothing before it.
     pub before_loop: Option<BeforeLoop>,
@@ -77,7 +77,7 @@ impl WeakSteps {
                 )
             });
             text += &format!(
-                "\n{} of {all} repeat a loop of the text, which every plan finds easy{before}",
+                "\n{} of {all} repeat a loop of the text, the same few steps again and again{before}",
                 count(self.steps_in_loop)
             );
         }

@@ -302,7 +302,7 @@ fn plans_of_another_model_are_refused() {
     let other = Shape { layers: 3, ..SHAPE };
     assert_eq!(
         refused(other, &"ab".repeat(32)),
-        format!("p.safetensors: expected a plan of shape {other}, found {SHAPE}")
+        format!("p.safetensors: expected a plan of shape {other}, found {SHAPE}, made for tiny")
     );
 }
 

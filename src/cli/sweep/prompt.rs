@@ -28,7 +28,7 @@ struct Report {
     kv_dtype: String,
     threads: usize,
     dense: Dense,
-    /// Steps at the end whose tokens only repeat a loop of the text, which every plan finds easy.
+    /// Steps at the end whose tokens only repeat a loop of the text: the same few steps again and again.
     steps_in_loop: usize,
     rows: Vec<Row>,
 }
@@ -156,7 +156,7 @@ fn table(report: &Report, style: &Style) -> String {
     lines.extend(distinct().find_map(|row| unpruned(report, row)));
     if report.steps_in_loop > 0 {
         lines.push(format!(
-            "{} of {} repeat a loop of the text, which every plan finds easy: their KLD ranks no plan; --temperature makes other text",
+            "{} of {} repeat a loop of the text, the same few steps again and again: their KLD ranks no plan; --temperature makes other text",
             numbers::count(report.steps_in_loop),
             numbers::counted(report.steps, "step", "steps")
         ));

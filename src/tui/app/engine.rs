@@ -135,9 +135,9 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
             let key = state.keys.key_of(KeyContext::Global, Command::GoOn);
             if let (Finish::EndToken, Some(key), false) = (finish, key, state.replay) {
                 let n = count(state.run.generated());
-                state.tell(
+                state.tell_while(
+                    Holds::Over,
                     format!("the model ended the text after {n} tokens: {key} goes on past it"),
-                    false,
                 );
             }
         }

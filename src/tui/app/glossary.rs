@@ -103,7 +103,7 @@ const WORDS: &[(&str, &str)] = &[
     ("live q², live k²", "mean squares of a channel in this run: of queries, and of stored keys"),
     (
         "loops",
-        "the text ends in copies of the same tokens, at least three; what is repeated is easy, so losses look small",
+        "the text ends in copies of the same tokens, at least three; the same few steps again and again, so losses over them say little of other text",
     ),
     (
         "machine",

@@ -134,10 +134,16 @@ impl Pairs {
         self.list.iter().rev().find_map(|pair| voice(pair, side)).map(|voice| voice.kv)
     }
 
-    /// Whether the sides differ at token `n`. Forced: they prefer different tokens. Free: it is the
-    /// first token that differs.
+    /// Whether token `n` was made under an earlier mask than the one at work.
+    pub fn is_earlier(&self, n: usize) -> bool {
+        n <= self.since
+    }
+
+    /// Whether the sides differ at token `n` under the mask at work. Forced: they prefer different
+    /// tokens. Free: it is the first token that differs.
     pub fn parts_at(&self, n: usize, mode: Mode) -> bool {
         match mode {
+            _ if self.is_earlier(n) => false,
             Mode::Forced => {
                 self.get(n).and_then(|pair| pair.divergence).is_some_and(|step| !step.same_top)
             }
@@ -153,7 +159,7 @@ impl Pairs {
 
     /// The first token at which the sides differ since the current mask came into use.
     pub fn first_parting(&self, mode: Mode) -> Option<usize> {
-        self.next_parting(self.since, true, mode)
+        self.next_parting(0, true, mode)
     }
 
     /// Whether both texts are equal before token `n`.

@@ -173,7 +173,7 @@ fn loop_words(looping: Looping, key: Option<&str>) -> String {
         period => format!("the text repeats the same {period} tokens"),
     };
     let samples = key.map(|key| format!(": {key} samples from here")).unwrap_or_default();
-    format!("{what}, which makes losses look small{samples}")
+    format!("{what}, so its losses say little of other text{samples}")
 }
 
 /// The run is over: no key samples from there on, so a message about the loop that is still shown is

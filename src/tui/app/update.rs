@@ -31,6 +31,12 @@ pub fn update(state: &mut State, action: Action) -> Vec<Effect> {
     }
     effects.extend(complete(state));
     state.forget_untrue();
+    // What is explained can change while it is read.
+    if state.explained.is_some()
+        && let Some(text) = (state.screen.parts().explain)(state)
+    {
+        state.explained = Some(text);
+    }
     effects
 }
 

@@ -430,6 +430,14 @@ fn what_the_cursor_is_on_is_explained_with_its_numbers_until_the_next_key() {
         key(&mut state, KeyCode::Char('I'));
         assert_eq!(state.explained, None, "{screen:?}");
     }
+    // It follows the text that it is about.
+    state.screen = Screen::Ab;
+    key(&mut state, KeyCode::Char('i'));
+    let n = state.run.pairs.len();
+    assert!(state.explained.as_ref().unwrap().starts_with(&format!("Token {n}:")));
+    send(&mut state, pair(&info(SMALL), n + 1, 500));
+    assert!(state.explained.as_ref().unwrap().starts_with(&format!("Token {}:", n + 1)));
+    state.explained = None;
     state.screen = Screen::Map;
     key(&mut state, KeyCode::Char('i'));
     key(&mut state, KeyCode::Char('j'));

@@ -105,12 +105,12 @@ pub fn strip(state: &State, area: Rect, marks: Rect, buffer: &mut Buffer) {
             columns_of(all, area.width, x).filter_map(|n| Some((n, pairs.get(n)?.divergence?)));
         let (n, worst) = steps.max_by(|a, b| a.1.kld.total_cmp(&b.1.kld))?;
         let share = (worst.kld / LOW).ln() / (HIGH / LOW).ln();
-        let role = match (n <= pairs.since, worst.same_top) {
+        let role = match (pairs.is_earlier(n), worst.same_top) {
             (true, _) => Role::Border,
             (false, true) => Role::Loss,
             (false, false) => Role::Warn,
         };
-        Some(Bar { share: share as f32, style: theme.style(role), shaded: n <= pairs.since })
+        Some(Bar { share: share as f32, style: theme.style(role), shaded: pairs.is_earlier(n) })
     });
     for &change in pairs.changes.iter().filter(|&&change| change < all) {
         let x = column_of(all, area.width, change + 1);
@@ -147,11 +147,16 @@ pub fn likeliest(state: &State, area: Rect, buffer: &mut Buffer) {
     pane.title("likeliest", &best(room, [format!("at the cursor, {place}"), place]));
     let Some(pair) = state.run.pairs.get(at(state)) else { return };
     let half = pane.area.width / 2;
+    let is_earlier = state.run.pairs.is_earlier(at(state));
     let (a, b) = (voice(pair, ComparedSide::A), voice(pair, ComparedSide::B));
     if let Some(row) = pane.take(1) {
         put(pane.buffer, row, 0, 0, Line::styled("A dense", theme.style(Role::Dim)));
         let planned = state.model.as_ref().is_some_and(|model| model.widths.is_some());
-        let name = if planned { "B planned" } else { "B masked" };
+        let name = match planned {
+            _ if is_earlier => "B before",
+            true => "B planned",
+            false => "B masked",
+        };
         put(pane.buffer, row, half, 0, Line::styled(name, theme.style(Role::Dim)));
     }
     let rows = pane.area.height.saturating_sub(2).min(5);
@@ -184,8 +189,17 @@ pub fn likeliest(state: &State, area: Rect, buffer: &mut Buffer) {
             ]));
         }
         None if at(state) <= 1 => pane.note("the exact prefill gave this one"),
+        None if is_earlier => {}
         None if state.feed() == Mode::Free => pane.note("the texts differ: no divergence"),
         None => {}
+    }
+    if is_earlier && at(state) > 1 {
+        let words = [
+            "measured before, under another mask or plan",
+            "measured under another mask",
+            "under another mask",
+        ];
+        pane.line(Line::styled(best(usize::from(area.width), words), theme.style(Role::Warn)));
     }
     let text = |voice: Option<&crate::decode::worker::event::Voice>| {
         voice.map_or("–".to_owned(), |voice| visible(voice.shown()))

@@ -63,7 +63,10 @@ pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer)
 }
 
 /// Why there is nothing to say of a step, in lines; `None` where there is.
-pub(super) fn why_nothing(state: &State, n: usize) -> Option<&'static [&'static str]> {
+pub(in crate::tui::screen) fn why_nothing(
+    state: &State,
+    n: usize,
+) -> Option<&'static [&'static str]> {
     if n < 2 {
         return Some(&["nothing: the exact prefill gave the first token"]);
     }

@@ -2,7 +2,7 @@
 
 mod figures;
 pub mod layout;
-mod lost;
+pub mod lost;
 mod sheet;
 pub mod state;
 mod table;

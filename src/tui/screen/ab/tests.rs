@@ -271,6 +271,36 @@ fn free_texts_part_once_and_a_change_of_the_mask_brings_them_together() {
     assert_eq!((state.run.pairs.len(), state.run.generated(), state.run.pairs.since), (4, 4, 4));
 }
 
+/// Another mask once stood above the figures of the one before it.
+#[test]
+fn what_was_measured_under_an_earlier_mask_says_so() {
+    let mut state = ready();
+    state.size = (120, 40);
+    let model = info(SMALL);
+    let n = state.run.pairs.len();
+    let parted = state.run.pairs.next_parting(0, true, Mode::Forced).expect("some token parts");
+    state.screens.ab.cursor = Some(parted);
+    let before = text(&draw(&state));
+    assert!(before.contains("B masked") && before.contains('‹'), "{before}");
+    letter(&mut state, 'i');
+    assert!(state.explained.take().is_some_and(|said| said.contains("under the mask")));
+    let mask = model.mask.clone().unwrap();
+    let retuned = Retuned { revision: 1, mask, window: model.window, from: Some(n), ms: 1.0 };
+    send(&mut state, Event::Retuned(Box::new(retuned)));
+    state.screens.ab.cursor = Some(parted);
+    let after = text(&draw(&state));
+    assert!(after.contains("B before") && after.contains("under another mask"), "{after}");
+    let panes: Vec<&str> = after.lines().skip(3).take(8).collect();
+    assert!(!panes.iter().any(|line| line.contains('‹')), "{after}");
+    letter(&mut state, 'i');
+    assert!(state.explained.take().is_some_and(|said| said.contains("under an earlier mask")));
+    // A token under the mask at work is its own again.
+    send(&mut state, pair(&model, n + 1, 400 + n));
+    state.screens.ab.cursor = Some(n + 1);
+    let newest = text(&draw(&state));
+    assert!(newest.contains("B masked") && !newest.contains("under another mask"), "{newest}");
+}
+
 #[test]
 fn recordings_and_sessions_alone_say_why_they_cannot() {
     for (prepare, words) in [

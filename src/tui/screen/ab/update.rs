@@ -96,13 +96,14 @@ pub fn explained(state: &State) -> Option<String> {
         Some(format!("«{}» at {:.1} %", on_one_line(&own.text), own.p * 100.0))
     };
     let (a, b) = (choice(&pair.a)?, choice(&pair.b)?);
+    let mask = if state.run.pairs.is_earlier(n) { "an earlier mask" } else { "the mask" };
     let Some(step) = &pair.divergence else {
         return Some(format!(
-            "Token {n}: the dense side A finds {a} likeliest, the side B under the mask {b}. This token is not compared: it comes from the exact prefill, or the texts have parted."
+            "Token {n}: the dense side A finds {a} likeliest, the side B under {mask} {b}. This token is not compared: it comes from the exact prefill, or the texts have parted."
         ));
     };
     Some(format!(
-        "Token {n}: the dense side A finds {a} likeliest, the side B under the mask {b}. Over all tokens of the vocabulary their probabilities are {} nats apart (KLD): 0 is the same, above .1 is much.",
+        "Token {n}: the dense side A finds {a} likeliest, the side B under {mask} {b}. Over all tokens of the vocabulary their probabilities are {} nats apart (KLD): 0 is the same, above .1 is much.",
         crate::numbers::nats(step.kld)
     ))
 }

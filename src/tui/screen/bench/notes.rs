@@ -92,7 +92,7 @@ fn unpruned(state: &State) -> Option<String> {
 /// What is said of steps that repeat a loop of the text.
 fn loop_words(state: &State, repeats: usize) -> String {
     let said = format!(
-        "{} of these steps repeat a loop of the text, which every mask finds easy: their KLD ranks no mask",
+        "{} of these steps repeat a loop of the text, the same few steps again and again: their KLD ranks no mask",
         count(repeats)
     );
     let own = KeyContext::Screen(Screen::Bench);

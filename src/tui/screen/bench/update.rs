@@ -220,7 +220,14 @@ fn open(state: &mut State) -> Vec<Effect> {
         0 => String::new(),
         heads => format!(" with {} locked", numbers::counted(heads, "head", "heads")),
     };
-    state.tell(format!("{name} is set{locked}; {undo} takes it back"), false);
+    let shown = match state.phase {
+        Phase::Paused => {
+            let key = state.keys.key_of(KeyContext::Global, Command::Pause).unwrap_or_default();
+            format!("; paused: {key} decodes with it, for A/B")
+        }
+        _ => String::new(),
+    };
+    state.tell(format!("{name} is set{locked}; {undo} takes it back{shown}"), false);
     change(state, draft)
 }
 

@@ -9,6 +9,7 @@ use ratatui::text::{Line, Span};
 
 use crate::decode::attended::Attended;
 use crate::numbers::{count, percent};
+use crate::tui::app::action::Command;
 use crate::tui::app::areas::areas;
 use crate::tui::app::explain;
 use crate::tui::app::model::ModelView;
@@ -22,6 +23,8 @@ use crate::tui::graphics;
 use crate::tui::graphics::{PlacedPicture, Raster, number_of};
 use crate::tui::paint::put;
 use crate::tui::screen::Screen;
+use crate::tui::screen::ab::lost;
+use crate::tui::screen::head::update::last_token;
 use crate::tui::widget::Heatmap;
 
 /// The smallest weight that has a colour of its own; the scale is logarithmic up to 1.
@@ -37,10 +40,18 @@ pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer)
     let view = &state.screens.head;
     let dim = state.theme.style(Role::Dim);
     let Some(asked) = view.asked() else {
+        let n = last_token(state);
+        let nothing = lost::why_nothing(state, n).filter(|_| n < state.run.pairs.len());
         let why = match () {
             () if model.info.solo => "the cache runs alone: there is no exact side",
             () if state.replay => &steer::no_model("ask for it"),
-            () => &state.awaited("comes with the first decode steps"),
+            () => &match nothing {
+                Some(lines) => {
+                    let key = state.key_on(Screen::Head, Command::Open);
+                    format!("{} ({key} shows the newest steps)", lines.join(" "))
+                }
+                None => state.awaited("comes with the first decode steps"),
+            },
         };
         put(buffer, area, 1, 1, Line::styled(why.to_owned(), dim));
         return;
@@ -286,7 +297,7 @@ mod tests {
     use super::*;
     use crate::decode::lost::Asked;
     use crate::decode::worker::EngineOrder;
-    use crate::decode::worker::event::{Event, Wish};
+    use crate::decode::worker::event::{Event, Turn, Wish};
     use crate::tui::app::action::{Command, Effect};
     use crate::tui::color::ColorDepth;
     use crate::tui::screen::Screen;
@@ -365,6 +376,30 @@ mod tests {
         let sentence = "the two texts differ before this token".to_owned();
         send(&mut state, Event::Refused { wish: Wish::Attend, sentence: sentence.clone() });
         assert!(text(&draw(&state)).contains(&sentence));
+    }
+
+    /// The picture of a token of an earlier answer once waited for ever, and the key for the newest
+    /// steps asked for the cursor's.
+    #[test]
+    fn a_token_that_no_step_gave_says_so_and_the_key_shows_the_newest() {
+        let mut state = session(SMALL, ColorDepth::None);
+        (state.size, state.screen) = ((120, 40), Screen::Head);
+        let from = state.run.pairs.len() - 20;
+        let turn = Turn { from, text: "and?".to_owned(), tokens: 9, ms: 2.0, again: None };
+        state.run.turns.push(turn);
+        state.screens.ab.cursor = Some(from - 2);
+        assert_eq!(act(&mut state, Command::Open), []);
+        let frame = text(&draw(&state));
+        assert!(frame.contains("belongs to an earlier answer"), "{frame}");
+        assert!(!frame.contains("comes with"), "{frame}");
+        let effects = act(&mut state, Command::Open);
+        let [Effect::Engine(EngineOrder::Attend(asked))] = effects[..] else {
+            panic!("{effects:?}")
+        };
+        assert_eq!(asked.steps, (from + 2, state.run.pairs.len()));
+        // Closed and opened again it is of the cursor once more.
+        act(&mut state, Command::Back);
+        assert_eq!(act(&mut state, Command::Open), []);
     }
 
     #[test]

@@ -6,6 +6,8 @@ use crate::decode::attended::{AskedRange, Attended};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct HeadLook {
     is_open: bool,
+    /// Whether it is of the newest steps, wherever the cursor of A/B is.
+    of_newest: bool,
     /// What the engine was asked last.
     asked: Option<AskedRange>,
     /// Its answers, the newest step first.
@@ -17,6 +19,7 @@ pub struct HeadLook {
 impl HeadLook {
     /// Opens the picture; where it is open already, the newest steps are asked for.
     pub fn open(&mut self) {
+        self.of_newest = self.is_open;
         self.is_open = true;
         self.forget();
     }
@@ -29,6 +32,11 @@ impl HeadLook {
     /// Whether it is open.
     pub fn is_open(&self) -> bool {
         self.is_open
+    }
+
+    /// Whether it is of the newest steps, wherever the cursor of A/B is.
+    pub fn is_of_newest(&self) -> bool {
+        self.of_newest
     }
 
     /// What the engine was asked.

@@ -64,10 +64,10 @@ pub fn ask(state: &mut State) -> Vec<Effect> {
     }
 }
 
-/// The head at hand, and the last steps up to the cursor of A/B.
+/// The head at hand, and the last steps up to the token of A/B's cursor.
 fn wanted(state: &State) -> Option<AskedRange> {
     let model = state.model.as_ref().filter(|model| !model.info.solo && !state.replay)?;
-    let cursor = state.screens.ab.cursor.unwrap_or(state.run.pairs.len());
+    let cursor = last_token(state);
     let to = (2..=cursor.min(state.run.pairs.len()))
         .rev()
         .find(|&n| state.run.is_step(n) && state.run.pairs.together_before(n))?;
@@ -76,6 +76,12 @@ fn wanted(state: &State) -> Option<AskedRange> {
     let group = model.group();
     let head = state.at.head * group + state.screens.ab.query.min(group - 1);
     Some(AskedRange { layer: state.at.layer, head, steps: (from, to) })
+}
+
+/// The last token that the picture is to show: the cursor of A/B, or the newest.
+pub fn last_token(state: &State) -> usize {
+    let cursor = state.screens.ab.cursor.filter(|_| !state.screens.head.is_of_newest());
+    cursor.unwrap_or(state.run.pairs.len())
 }
 
 /// Moves to the other channel of the pair.

@@ -137,7 +137,12 @@ pub fn explained(state: &State) -> Option<String> {
     let around = tuning.around(&verbatim, model, &state.keys, state.at.layer, state.target_context);
     let (value, counts) = tuning.control.value(tuning.draft(), &around);
     let name = tuning.control.name(state.at.layer);
-    let idle = if counts { "" } else { " It has no effect as things are set." };
+    let is_verbatim = matches!(tuning.draft().base, Base::Verbatim(_));
+    let idle = match counts {
+        true => "",
+        false if is_verbatim => " The mask is used as it is: a change chooses channels anew.",
+        false => " It has no effect as things are set.",
+    };
     let set = &around.proposed;
     Some(format!(
         "{name} is {}: {}.{idle} What is set keeps {:.1} % of the K channels and weighs {} at {} tokens, {} less than dense.",

@@ -288,7 +288,7 @@ fn what_a_knob_cannot_reach_is_said() {
         let before = tuning(state).proposal().plan.clone();
         state.toast = None;
         press(state, '[');
-        assert_eq!(tuning(state).proposal().plan, before);
+        assert!(tuning(state).proposal().plan == before);
         state.toast.take().expect("said").sentence
     };
     // One head in ten has no importance.
@@ -296,15 +296,13 @@ fn what_a_knob_cannot_reach_is_said() {
     let said = unmoved(&mut state);
     assert!(said.starts_with("the same channels as before: importance is above 0 for"), "{said}");
 
-    say(&mut state, "split exact");
-    say(&mut state, "align 32");
-    say(&mut state, "keep 100");
-    assert!(tuning(&state).proposal().plan.mask().kept_ratio() == 1.0);
+    // Of 640 channels 99 and 98 % are both less than 20 and more than 19 runs of 32.
+    for words in ["split exact", "align 32", "keep 99"] {
+        say(&mut state, words);
+    }
+    assert_eq!(tuning(&state).proposal().plan.mask().kept_counts().iter().sum::<usize>(), 608);
     let said = unmoved(&mut state);
     assert!(said.starts_with("the same channels as before: heads keep multiples of 32"), "{said}");
-    // A point off is shown beside what is kept.
     let shown = text(&draw(&state));
-    assert!(shown.contains("keep       100.0 % (99)"), "{shown}");
-    press(&mut state, ']');
-    assert!(text(&draw(&state)).contains("keep       100.0 %  "), "{}", text(&draw(&state)));
+    assert!(shown.contains("keep       95.0 % (98)"), "{shown}");
 }
