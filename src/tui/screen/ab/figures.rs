@@ -199,7 +199,10 @@ pub fn likeliest(state: &State, area: Rect, buffer: &mut Buffer) {
             "measured under another mask",
             "under another mask",
         ];
-        pane.line(Line::styled(best(usize::from(area.width), words), theme.style(Role::Warn)));
+        pane.line(Line::styled(
+            best(usize::from(area.width), words.map(str::to_owned)),
+            theme.style(Role::Warn),
+        ));
     }
     let text = |voice: Option<&crate::decode::worker::event::Voice>| {
         voice.map_or("–".to_owned(), |voice| visible(voice.shown()))
