@@ -134,6 +134,7 @@ fn change_model(state: &mut State, typed: String) -> Vec<Effect> {
 /// Another model is there: everything about the one before goes, and its first event follows.
 pub fn changed_model(state: &mut State, name: String, prompt: Prompt) {
     state.loading = None;
+    state.chosen_model = Some(name.clone());
     state.loading_name = name;
     state.model = None;
     state.other = None;

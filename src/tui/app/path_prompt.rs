@@ -170,8 +170,21 @@ pub struct Listing {
     pub files: Vec<String>,
     /// Names of the models that were fetched, wherever they are.
     pub fetched: Vec<String>,
+    /// Whether it holds more than was read.
+    pub is_cut: bool,
     /// Why there is nothing, where the folder cannot be read.
     pub trouble: Option<String>,
+}
+
+/// What a typed path is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// A folder.
+    Folder,
+    /// A file.
+    File,
+    /// Nothing that is there.
+    Nothing,
 }
 
 /// A path that can be taken, or gone into.
@@ -285,24 +298,57 @@ impl PathPrompt {
             let fitting = names.iter().filter(|(name, _)| name.starts_with(stem));
             all.extend(fitting.map(|(name, about)| candidate(name, about, false)));
         }
-        // What is typed is a row of its own.
-        all.retain(|one| one.text != self.list.input.value().trim());
+        // What is typed is a row of its own, as a folder with its slash.
+        let own = self.typed().map(|own| own.text);
+        all.retain(|one| Some(&one.text) != own.as_ref());
         let mut seen = std::collections::HashSet::new();
         all.retain(|one| seen.insert(one.text.clone()));
         all
     }
 
+    /// What the path at hand is; `None` where its folder was not read to the end.
+    fn found(&self) -> Option<Found> {
+        let (folder, stem) = self.parts();
+        let stem = stem.trim_end();
+        if matches!((folder, stem), ("", "~") | (_, "." | "..")) {
+            return Some(Found::Folder);
+        }
+        let (listed, listing) = self.listed.as_ref()?;
+        if listed != folder || listing.trouble.is_some() || listing.is_cut || stem.is_empty() {
+            return None;
+        }
+        let has = |names: &[String]| names.iter().any(|name| name == stem);
+        Some(match (has(&listing.folders), has(&listing.files)) {
+            (true, _) => Found::Folder,
+            (_, true) => Found::File,
+            _ => Found::Nothing,
+        })
+    }
+
+    /// Whether what is typed would be read, and is neither there nor a name.
+    fn is_missing(&self) -> bool {
+        let text = self.list.input.value().trim();
+        let is_one = matches!(self.purpose, PathFor::Open | PathFor::Diff | PathFor::Model);
+        // Shapes of models are no paths.
+        let is_name = self.purpose.is_name(text) || text.starts_with("--");
+        is_one && !is_name && self.found() == Some(Found::Nothing)
+    }
+
     /// What is typed, as the first row of the list; `None` before anything is.
     pub fn typed(&self) -> Option<Candidate> {
         let text = self.list.input.value().trim();
-        let is_folder = self.purpose.is_file() && text.ends_with('/');
+        let is_folder = self.purpose.is_file()
+            && !self.purpose.is_name(text)
+            && (text.ends_with('/') || self.found() == Some(Found::Folder));
+        let slash = if is_folder && !text.ends_with('/') { "/" } else { "" };
         (!text.is_empty() || self.purpose.may_be_empty()).then(|| Candidate {
-            text: text.to_owned(),
+            text: format!("{text}{slash}"),
             about: match self.listed.as_ref().and_then(|(_, listing)| listing.trouble.as_ref()) {
                 Some(trouble) => trouble.clone(),
                 None if text.is_empty() && self.purpose.is_many() => "the default texts".to_owned(),
                 None if text.is_empty() => "nothing is written".to_owned(),
                 None if is_folder => "a folder: type on, or take a file of it".to_owned(),
+                None if self.is_missing() => "there is no such file or name".to_owned(),
                 None => self.purpose.about().to_owned(),
             },
             is_folder,
@@ -313,6 +359,12 @@ impl PathPrompt {
     /// candidate is selected.
     pub fn complete(&mut self, recent: &RecentFiles) {
         self.is_offered = false;
+        // The home folder is a folder as others are, with a slash.
+        if self.split().1 == "~" {
+            let text = format!("{}/", self.list.input.value());
+            self.list = List { input: Input::from(text), selected: 0 };
+            return;
+        }
         let all = self.candidates(recent);
         let typed = self.list.input.value();
         let paths: Vec<&str> = all
@@ -369,6 +421,7 @@ mod tests {
             folders: names(&[".git", "masks", "models"]),
             files: names(&["mask-a.safetensors", "mask-b.safetensors", "märz.tsv", "notes.txt"]),
             fetched: names(&["smollm2-135m"]),
+            is_cut: false,
             trouble: None,
         }
     }
@@ -414,6 +467,49 @@ mod tests {
         let mut accents = prompt(PathFor::Open, "x/m\u{e4}");
         accents.complete(&RecentFiles::default());
         assert_eq!(accents.list.input.value(), "x/m\u{e4}rz.tsv");
+    }
+
+    #[test]
+    fn a_tilde_is_completed_to_the_home_folder() {
+        for (typed, becomes) in [("~", "~/"), ("a.txt, ~", "a.txt, ~/")] {
+            let mut prompt = prompt(PathFor::Learn(Field::Haystack), typed);
+            prompt.complete(&RecentFiles::default());
+            assert_eq!(prompt.list.input.value(), becomes);
+            let folder = prompt.ask();
+            assert_eq!(folder.as_deref(), Some("~/"), "its entries are asked for");
+            prompt.take("~/".to_owned(), listing());
+            assert!(texts(&prompt).contains(&format!("{becomes}masks/")), "{:?}", texts(&prompt));
+        }
+        let open = prompt(PathFor::Open, "~").typed().expect("typed");
+        assert!(open.is_folder && open.text == "~/", "{open:?}");
+    }
+
+    /// A folder, and a file that is not there, were once to be decoded with.
+    #[test]
+    fn only_what_is_there_is_said_to_be_taken() {
+        let row = |purpose, typed: &str| prompt(purpose, typed).typed().expect("typed");
+        let file = row(PathFor::Open, "x/mask-a.safetensors");
+        assert_eq!(file.about, PathFor::Open.about());
+        for folder in ["masks", "x/masks", "x/masks/", ".", "x/.."] {
+            let own = row(PathFor::Open, folder);
+            assert!(own.is_folder && own.text.ends_with('/'), "{own:?}");
+            assert!(own.about.starts_with("a folder"), "{own:?}");
+        }
+        for purpose in [PathFor::Open, PathFor::Diff, PathFor::Model] {
+            let missing = row(purpose, "x/nothing.safetensors");
+            assert_eq!(
+                (missing.about.as_str(), missing.is_folder),
+                ("there is no such file or name", false)
+            );
+        }
+        assert_eq!(row(PathFor::Open, "k8v4").about, PathFor::Open.about(), "a name");
+        assert_eq!(row(PathFor::Model, "masks").about, PathFor::Model.about(), "of a model");
+        assert_eq!(row(PathFor::Save, "x/new.safetensors").about, PathFor::Save.about());
+        // Of a folder that was not read nothing is said.
+        let unread = PathPrompt::new(PathFor::Open, "y/nothing").typed().expect("typed");
+        assert_eq!(unread.about, PathFor::Open.about());
+        // The folder is one row, and not a second one below it.
+        assert_eq!(texts(&prompt(PathFor::Open, "x/masks")), [""; 0]);
     }
 
     #[test]
