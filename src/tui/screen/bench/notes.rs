@@ -104,13 +104,17 @@ fn loop_words(state: &State, repeats: usize) -> String {
     }
 }
 
-/// What the recall of the rows rests on, where any has one.
-pub(super) fn recalls(state: &State, rows: &BenchRows<'_>) -> Option<(String, Role)> {
+/// What the recall of the rows rests on, where any has one; `without` stands for it in the others.
+pub(super) fn recalls(
+    state: &State,
+    rows: &BenchRows<'_>,
+    without: &str,
+) -> Option<(String, Role)> {
     let of_rows: Vec<_> = rows.rows.iter().map(|row| recall(state, row.pin)).collect();
     let found = of_rows.iter().flatten().next()?;
     let without = match of_rows.iter().any(Option::is_none) {
-        true => "; – is not measured",
-        false => "",
+        true => format!("; {without} is not measured"),
+        false => String::new(),
     };
     let role = if found.partial.is_some() { Role::Warn } else { Role::Dim };
     Some((format!("recall, of Eval: {}{without}", found.basis()), role))
@@ -154,7 +158,7 @@ pub(super) fn notes(state: &State, rows: &BenchRows<'_>) -> Vec<BenchNote> {
     if let Some(repeats) = bench.over().map(|over| over.repeats).filter(|repeats| *repeats > 0) {
         say(loop_words(state, repeats), Role::Warn);
     }
-    if let Some((text, role)) = recalls(state, rows) {
+    if let Some((text, role)) = recalls(state, rows, "–") {
         say(text, role);
     }
     let alike = alike(state, rows);

@@ -65,12 +65,14 @@ fn answers(figures: &Figures, average: &Average) -> usize {
     own.map(|row| row.n).sum()
 }
 
-/// The recall of the selected row in a sentence: its basis, or that it has none.
-pub(super) fn sentence(state: &State, pin: &Pinned) -> String {
-    match recall(state, pin) {
+/// The recall of a row in a sentence: its basis, or that it has none. `None` before anything was
+/// evaluated.
+pub(super) fn sentence(state: &State, pin: &Pinned) -> Option<String> {
+    state.screens.eval.figures.as_ref()?;
+    Some(match recall(state, pin) {
         Some(recall) => format!("Its recall is {:.1} %, {}.", recall.score, recall.basis()),
         None => {
             "Its recall is not measured: Eval has none of this mask with this window.".to_owned()
         }
-    }
+    })
 }

@@ -109,11 +109,13 @@ pub fn printed(state: &State) -> PrintedTable {
     let rows = state.screens.tune.as_ref().map(|tuning| rows::rows(state, tuning));
     let sentence = |text: String| if text.is_empty() { text } else { format!(" {text}.") };
     let alike = sentence(rows.as_ref().map_or_else(String::new, |rows| notes::alike(state, rows)));
-    let recall = rows.as_ref().and_then(|rows| notes::recalls(state, rows));
+    let recall = rows.as_ref().and_then(|rows| notes::recalls(state, rows, "empty"));
     let recall = sentence(recall.map_or_else(String::new, |(text, _)| text));
     let tail = if is_few(over) { "kld_max" } else { "kld_p999" };
     let note = match over {
-        None => format!("Bytes at {} tokens; no loss is measured.", count(state.target_context)),
+        None => {
+            format!("Bytes at {} tokens; no loss is measured.{recall}", count(state.target_context))
+        }
         Some(over) => format!(
             "KLD in nats, mean and standard error over {}{}; bytes at {} tokens; time of a step over that of a dense step beside it, with its 95 % interval.{alike}{recall}",
             over.covered(),
@@ -218,5 +220,6 @@ pub fn explained(state: &State) -> Option<String> {
             )
         }
     };
-    Some(format!("{size} {loss} {}", sentence(state, pin)))
+    let recall = sentence(state, pin).map_or_else(String::new, |recall| format!(" {recall}"));
+    Some(format!("{size} {loss}{recall}"))
 }
