@@ -12,7 +12,7 @@ use crate::tui::app::state::State;
 use crate::tui::app::steer;
 use crate::tui::color::Role;
 use crate::tui::screen::Screen;
-use crate::tui::screen::bench::recall::recall;
+use crate::tui::screen::bench::recall::{PARTIAL, recall};
 use crate::tui::screen::bench::rows::{ALIKE, BenchRow, BenchRows};
 use crate::tui::screen::bench::state::{LeftOut, Pinned};
 
@@ -112,12 +112,16 @@ pub(super) fn recalls(
 ) -> Option<(String, Role)> {
     let of_rows: Vec<_> = rows.rows.iter().map(|row| recall(state, row.pin)).collect();
     let found = of_rows.iter().flatten().next()?;
+    let part = match found.partial {
+        Some(_) => format!("; {PARTIAL} is partial"),
+        None => String::new(),
+    };
     let without = match of_rows.iter().any(Option::is_none) {
         true => format!("; {without} is not measured"),
         false => String::new(),
     };
     let role = if found.partial.is_some() { Role::Warn } else { Role::Dim };
-    Some((format!("recall, of Eval: {}{without}", found.basis()), role))
+    Some((format!("recall, of Eval: {}{part}{without}", found.basis()), role))
 }
 
 /// What is not told apart, and by what; empty where nothing is.

@@ -21,7 +21,15 @@ pub(super) struct Recall {
     pub partial: Option<(usize, usize)>,
 }
 
+/// Before a recall that is of a part of an evaluation.
+pub(super) const PARTIAL: &str = "~";
+
 impl Recall {
+    /// The score, with a sign where it is of a part.
+    pub fn shown(&self) -> String {
+        format!("{}{:.1} %", if self.partial.is_some() { PARTIAL } else { "" }, self.score)
+    }
+
     /// What it rests on.
     pub fn basis(&self) -> String {
         let partial = self.partial.map_or_else(String::new, |(done, all)| {

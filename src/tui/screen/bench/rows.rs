@@ -107,7 +107,7 @@ pub(super) fn cells(state: &State, row: &BenchRow<'_>) -> [String; COUNT] {
         figures.map_or(String::new(), |figures| {
             numbers::percent(figures.divergence.top1_agreement, 1)
         }),
-        recall(state, pin).map_or(String::new(), |recall| format!("{:.1} %", recall.score)),
+        recall(state, pin).map_or(String::new(), |recall| recall.shown()),
         figures.and_then(|figures| figures.beside).map_or(String::new(), |beside| ratio(&beside)),
         delta,
     ]

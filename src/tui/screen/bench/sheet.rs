@@ -13,7 +13,7 @@ use crate::tui::app::state::State;
 use crate::tui::export::{PrintedColumn, PrintedTable, Sheet, ShownAs};
 use crate::tui::paint::number;
 use crate::tui::screen::Screen;
-use crate::tui::screen::bench::recall::{recall, sentence};
+use crate::tui::screen::bench::recall::{PARTIAL, recall, sentence};
 use crate::tui::screen::bench::rows::ALIKE;
 use crate::tui::screen::bench::{notes, rows};
 
@@ -139,7 +139,7 @@ pub fn printed(state: &State) -> PrintedTable {
                 ShownAs::Figure,
             ),
             column("top1_agreement", "same top", ShownAs::Percent),
-            column("recall", "recall", ShownAs::Score),
+            column("recall", "recall", ShownAs::Score).marked("recall_is_partial", PARTIAL),
             column("time_of_dense", "time", ShownAs::Ratio).marked("time_not_told_apart", ALIKE),
             column("time_of_dense_low", "low", ShownAs::Ratio),
             column("time_of_dense_high", "high", ShownAs::Ratio),

@@ -33,10 +33,10 @@ fn row(state: &State, at: usize) -> String {
 #[test]
 fn a_recall_says_what_it_rests_on_and_rows_without_one_have_a_sign() {
     let mut state = with_recall(|_| ());
-    assert!(row(&state, 0).contains("63.3 %"), "{}", shown(&state));
+    assert!(row(&state, 0).contains(" ~63.3 %"), "{}", shown(&state));
     assert!(row(&state, 1).contains(" – "), "{}", shown(&state));
     let basis = "the mean of 30 answers to 3 tasks at 1,024 tokens, partial: the evaluation has 62 of 120 samples";
-    let note = format!("recall, of Eval: {basis}; – is not measured");
+    let note = format!("recall, of Eval: {basis}; ~ is partial; – is not measured");
     assert!(flat(&state).contains(&note), "{}", shown(&state));
     act(&mut state, Command::Explain);
     let said = state.explained.take().expect("words");
@@ -48,9 +48,10 @@ fn a_recall_says_what_it_rests_on_and_rows_without_one_have_a_sign() {
     let csv = String::from_utf8(make(&state, ExportFormat::Csv).unwrap()).unwrap();
     assert!(csv.lines().nth(1).is_some_and(|line| line.ends_with(",30,true")), "{csv}");
     let md = String::from_utf8(make(&state, ExportFormat::Md).unwrap()).unwrap();
-    assert!(md.contains("| 63.3 % |") && md.contains("partial"), "{md}");
+    assert!(md.contains("| ~63.3 % |") && md.contains("partial"), "{md}");
     let whole = with_recall(|header| header.jobs = 62);
     assert!(!flat(&whole).contains("partial"), "{}", shown(&whole));
+    assert!(row(&whole, 0).contains(" 63.3 %"), "{}", shown(&whole));
 }
 
 /// Evaluations know a plan, and a window: with another one it is another cache.
