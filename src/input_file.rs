@@ -20,6 +20,10 @@ pub struct Kind {
 }
 
 const MIB: u64 = 1 << 20;
+/// What sentences call a pipe.
+const PIPE: &str = "a pipe";
+/// Where the system shows what the program was given open.
+const HELD_OPEN: [&str; 2] = ["/dev/fd", "/proc/self/fd"];
 
 /// JSON beside the weights: configurations, indexes, names of tokens.
 pub const CONFIGURATION: Kind = Kind { what: "a model's configuration", most_bytes: 256 * MIB };
@@ -72,6 +76,24 @@ pub fn open(path: &Path, kind: Kind) -> Result<File> {
 pub fn read(path: &Path, kind: Kind) -> Result<Vec<u8>> {
     // It may grow while it is read, or not know its size, as files of the kernel do not.
     read_stream(open(path, kind)?, path, kind)
+}
+
+/// The bytes of a file, or of a pipe that the caller holds open for the program, as shells do for
+/// `<(command)`. A pipe with a name of its own is refused: its other end may never come.
+pub fn read_given(path: &Path, kind: Kind) -> Result<Vec<u8>> {
+    let found = std::fs::metadata(path).map(|metadata| name_of(metadata.file_type()));
+    if !found.is_ok_and(|found| found == PIPE) {
+        return read(path, kind);
+    }
+    if !HELD_OPEN.iter().any(|folder| path.starts_with(folder)) {
+        return Err(Error::input(format!(
+            "{}: expected a file with {}, found {PIPE}, whose other end may never come: `<(command)` and - are read",
+            path.display(),
+            kind.what
+        )));
+    }
+    let pipe = File::open(path).map_err(|cause| error::io("reading", path, &cause))?;
+    read_stream(pipe, path, kind)
 }
 
 /// What a stream gives up to its end, such as standard input; `name` stands for it in errors.
@@ -185,7 +207,7 @@ fn name_of(kind: FileType) -> &'static str {
     {
         use std::os::unix::fs::FileTypeExt;
         if kind.is_fifo() {
-            return "a pipe";
+            return PIPE;
         }
         if kind.is_socket() {
             return "a socket";
@@ -234,6 +256,32 @@ mod tests {
         assert!(
             refusal(&folder.path().join("none")).ends_with("none: there is no such file or folder")
         );
+    }
+
+    /// `--prompt-file <(command)` was once refused as a pipe that may never begin.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_pipe_that_a_shell_holds_open_is_read_and_one_with_a_name_is_not() {
+        use std::io::Write;
+        use std::os::fd::AsRawFd;
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(b"1234567").unwrap();
+        drop(writer);
+        for folder in HELD_OPEN {
+            let path = Path::new(folder).join(reader.as_raw_fd().to_string());
+            let expected: &[u8] = if folder == HELD_OPEN[0] { b"1234567" } else { b"" };
+            assert_eq!(read_given(&path, SMALL).unwrap(), expected, "{folder}");
+            assert!(read(&path, SMALL).is_err(), "{folder}: elsewhere it stays refused");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let named = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&named).status().unwrap().success());
+        let refused = read_given(&named, SMALL).unwrap_err();
+        assert_eq!(refused.exit_code(), 2);
+        assert!(refused.to_string().contains("found a pipe, whose other end"), "{refused}");
+        std::fs::write(folder.path().join("file"), "1").unwrap();
+        assert_eq!(read_given(&folder.path().join("file"), SMALL).unwrap(), b"1");
+        assert!(read_given(folder.path(), SMALL).is_err());
     }
 
     #[test]

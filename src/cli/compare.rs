@@ -8,7 +8,7 @@ use super::args::{ModeArg, Ready, SessionArgs};
 use super::baked;
 use super::beside::{Beside, beside};
 use super::output;
-use super::progress::ProgressLine;
+use super::progress::{ProgressArgs, ProgressLine};
 use super::values;
 use super::weak_steps::WeakSteps;
 use super::widths::PlanReport;
@@ -28,6 +28,8 @@ use crate::{Error, Result, numbers};
 pub struct CompareArgs {
     #[command(flatten)]
     pub(super) session: SessionArgs,
+    #[command(flatten)]
+    progress: ProgressArgs,
     /// Tokens to generate on each side; the first comes from the exact prefill and is not compared
     #[arg(long, default_value_t = 128, value_name = "N", value_parser = values::tokens_or_zero)]
     pub(super) max_new: usize,
@@ -135,6 +137,7 @@ struct SideReport {
 
 /// Runs `kscope compare`.
 pub fn run(args: &CompareArgs) -> Result<()> {
+    args.progress.choose();
     if args.max_new < 2 || args.batch == 0 {
         return Err(Error::input(
             "--max-new must be at least 2 (the first token is exact) and --batch at least 1",

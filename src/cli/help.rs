@@ -1,5 +1,6 @@
 //! The help: commands in groups, examples that run, exit codes.
 
+use clap::builder::styling::Style;
 use clap::{Command, CommandFactory};
 
 use super::Cli;
@@ -72,6 +73,66 @@ const EXAMPLES: &[(&[&str], &[&str])] = &[
         &["kscope completions bash > ~/.local/share/bash-completion/completions/kscope"],
     ),
     (&["man"], &["kscope man ~/.local/share/man/man1"]),
+    (&["replay"], &["kscope replay docs/tour.kscope", "kscope replay session.jsonl --plain"]),
+    (
+        &["eval"],
+        &[
+            "kscope eval --model demo --mask masks/demo.safetensors --suite recall --json",
+            "kscope eval --model smollm2-135m --mask masks/smollm2-135m-0.7.safetensors --out results",
+        ],
+    ),
+    (&["eval", "score"], &["kscope eval score --metric qa_f1 answers.jsonl"]),
+    (&["eval", "merge"], &["kscope eval merge part1 part2 --out results"]),
+    (
+        &["report"],
+        &[
+            "kscope report results --mask masks/smollm2-135m-0.7.safetensors --html report.html",
+            "kscope report results --md report.md",
+        ],
+    ),
+    (
+        &["score"],
+        &[
+            "kscope score -m smollm2-135m --rule sensitivity --text README.md --out s.safetensors",
+            "kscope score --model demo --rule key-norm --text README.md --out scores.safetensors",
+        ],
+    ),
+    (&["mask", "show"], &["kscope mask show masks/demo.safetensors --ctx 32k"]),
+    (
+        &["mask", "import"],
+        &[
+            "kscope mask import llama.pth mask.safetensors --kv-heads 8 --head-dim 128",
+            "kscope mask import mask.npy mask.safetensors --model smollm2-135m",
+        ],
+    ),
+    (
+        &["mask", "export"],
+        &[
+            "kscope mask export masks/demo.safetensors mask.npy",
+            "kscope mask export mask.safetensors --kvpress press",
+        ],
+    ),
+    (&["mask", "bake"], &["kscope mask bake smollm2-135m mask.safetensors baked.gguf"]),
+    (
+        &["mask", "diff"],
+        &["kscope mask diff masks/smollm2-135m-0.5.safetensors masks/smollm2-135m-0.7.safetensors"],
+    ),
+    (
+        &["mask", "validate"],
+        &["kscope mask validate --model smollm2-135m masks/smollm2-135m-61.safetensors"],
+    ),
+    (
+        &["model", "show"],
+        &[
+            "kscope model show --model smollm2-135m --mask masks/smollm2-135m-61.safetensors",
+            "kscope model show --random-weights llama-3.1-8b --ctx 32k --json",
+        ],
+    ),
+    (&["bench", "attention"], &["kscope bench attention --quick --json"]),
+    (&["bench", "learn"], &["kscope bench learn --model demo --samples 4"]),
+    #[cfg(unix)]
+    (&["bench", "tui"], &["kscope bench tui --rounds 1"]),
+    (&["selftest"], &["kscope selftest", "kscope selftest --device cuda:1 --filter demo"]),
 ];
 
 /// What the exit codes mean.
@@ -79,26 +140,39 @@ const EXIT_CODES: &str = "  0  done
   1  the run failed, or was stopped: disk full, device lost, no memory
   2  wrong input: an argument, file, model or mask, named in one sentence";
 
-/// The commands with their examples, as manual pages have them.
+/// The same in a line, below every command.
+const EXIT_LINE: &str = "0 done, 1 failed or stopped, 2 wrong input";
+
+/// The commands with their examples and exit codes, as manual pages have them.
 pub fn with_examples() -> Command {
-    let mut command = Cli::command();
+    let command = Cli::command();
     let header = *command.get_styles().get_header();
-    for (path, lines) in EXAMPLES {
-        let mut text = format!("{header}Examples:{header:#}\n  {}", lines.join("\n  "));
-        if path.is_empty() {
-            text += &format!("\n\n{header}Exit codes:{header:#}\n{EXIT_CODES}");
-        }
-        command = at(command, path, |command| command.after_help(text));
-    }
-    command
+    explained(command, &[], header)
 }
 
-/// The command at a path below another is changed.
-fn at(command: Command, path: &[&str], change: impl FnOnce(Command) -> Command) -> Command {
-    match path {
-        [] => change(command),
-        [first, rest @ ..] => command.mut_subcommand(first, |below| at(below, rest, change)),
-    }
+/// A command of this path with what stands below its help, and all below it.
+fn explained(command: Command, path: &[String], header: Style) -> Command {
+    let is_own = |of: &[&str]| of.iter().copied().eq(path.iter().map(String::as_str));
+    let own = EXAMPLES.iter().find(|(of, _)| is_own(of));
+    let examples = own.map_or_else(String::new, |(_, lines)| {
+        format!("{header}Examples:{header:#}\n  {}\n\n", lines.join("\n  "))
+    });
+    let codes = match path.is_empty() {
+        true => format!("{header}Exit codes:{header:#}\n{EXIT_CODES}"),
+        false => format!("{header}Exit codes:{header:#} {EXIT_LINE}"),
+    };
+    // A command may say more in its long help, its own examples with it.
+    let long = command.get_after_long_help().map(|own| format!("{own}\n\n{codes}"));
+    let command = command.after_help(format!("{examples}{codes}"));
+    let command = match long {
+        Some(long) => command.after_long_help(long),
+        None => command,
+    };
+    command.mut_subcommands(|below| {
+        let mut path = path.to_vec();
+        path.push(below.get_name().to_owned());
+        explained(below, &path, header)
+    })
 }
 
 /// The commands as the program parses them: the help shows them in groups.
@@ -150,6 +224,31 @@ mod tests {
         }
         assert_eq!(names, ["help"]);
         assert!(help.contains("Exit codes:\n  0  done") && !help.contains("\nCommands:"), "{help}");
+    }
+
+    /// The paths of all commands that have none below them.
+    fn leaves(command: &Command, path: &[String]) -> Vec<Vec<String>> {
+        let below = command.get_subcommands().flat_map(|below| {
+            let path = [path, &[below.get_name().to_owned()]].concat();
+            leaves(below, &path)
+        });
+        match command.has_subcommands() {
+            true => below.collect(),
+            false => vec![path.to_vec()],
+        }
+    }
+
+    /// README says so, and of seven commands it was not true.
+    #[test]
+    fn every_command_has_examples_and_exit_codes() {
+        let all = leaves(&Cli::command(), &[]);
+        assert!(all.len() > 20, "{all:?}");
+        for path in all.iter().map(Vec::as_slice).chain([&["eval".to_owned()][..]]) {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            let help = help(&path);
+            assert!(help.contains("Examples:\n  kscope "), "{path:?}: {help}");
+            assert!(help.contains("Exit codes: 0 done"), "{path:?}: {help}");
+        }
     }
 
     #[test]

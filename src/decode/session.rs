@@ -39,7 +39,7 @@ pub struct Sequence {
     pub cache: SequenceCache,
     /// Why the sequence ended, once it has.
     pub finish: Option<Finish>,
-    /// Time from the start of its prefill to its first token.
+    /// Time from the start of the prefill to its first token. Of several prompts all are read first.
     pub ttft: Duration,
     sampler: Sampler,
     /// Tokens to feed instead of sampling, next one last.
@@ -137,7 +137,7 @@ pub struct Session {
     ignore_end: bool,
     buffers: StepBuffers,
     buffers_batch: usize,
-    /// Time of the prefill of all prompts.
+    /// Time of the prefill of all prompts, to the logits that first tokens are drawn from.
     pub prefill_time: Duration,
     /// Time of each decode step.
     pub step_times: Vec<Duration>,
@@ -182,9 +182,9 @@ impl Session {
         let mut all_prompt_logprobs = Vec::new();
         let mut first = Vec::new();
         let mut buffers = StepBuffers::new(config, prompts.len());
+        let mut prefill_time = Duration::ZERO;
         for (index, prompt) in prompts.into_iter().enumerate() {
             request.check_fits(prompt.len(), context, config)?;
-            let started = Instant::now();
             let mut cache =
                 SequenceCache::with_capacity(Arc::clone(spec), context.min(prompt.len() + max_new));
             let (before, share) =
@@ -205,12 +205,15 @@ impl Session {
             }
             let logits = model.decoder.logits(&states.last()?)?;
             buffers.logits[index * config.vocab..][..config.vocab].copy_from_slice(&logits);
+            prefill_time = began.elapsed();
             let mut sequence = request.sequence(index, prompt, cache);
             first.extend(sequence.begin(index, &logits, config, &request));
-            sequence.ttft = started.elapsed();
             sequences.push(sequence);
         }
-        let mut session = Self::over(&model, sequences, buffers, &request, began);
+        // Nobody sees a first token before the last prompt is read.
+        let ttft = began.elapsed();
+        sequences.iter_mut().for_each(|sequence| sequence.ttft = ttft);
+        let mut session = Self::over(&model, sequences, buffers, &request, prefill_time);
         session.prompt_logprobs = all_prompt_logprobs;
         Ok((session, first))
     }
@@ -239,10 +242,11 @@ impl Session {
         request.check_fits(prompt.len(), request.context.min(config.max_context), config)?;
         let mut buffers = StepBuffers::new(config, 1);
         buffers.logits.copy_from_slice(logits);
+        let prefill_time = began.elapsed();
         let mut sequence = request.sequence(0, prompt, cache);
         let first = sequence.begin(0, logits, config, &request);
         sequence.ttft = began.elapsed();
-        let session = Self::over(model, vec![sequence], buffers, &request, began);
+        let session = Self::over(model, vec![sequence], buffers, &request, prefill_time);
         Ok((session, first.into_iter().collect()))
     }
 
@@ -252,7 +256,7 @@ impl Session {
         sequences: Vec<Sequence>,
         buffers: StepBuffers,
         request: &Request,
-        began: Instant,
+        prefill_time: Duration,
     ) -> Self {
         Self {
             buffers,
@@ -261,7 +265,7 @@ impl Session {
             max_new: request.most(),
             context: request.context.min(model.config().max_context),
             ignore_end: request.ignore_end,
-            prefill_time: began.elapsed(),
+            prefill_time,
             step_times: Vec::new(),
             parts: StepTimes::default(),
             prompt_logprobs: Vec::new(),

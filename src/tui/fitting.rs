@@ -50,6 +50,29 @@ fn ends(word: &str, width: usize) -> String {
     format!("{start}…{}", &word[from..])
 }
 
+/// A name of several words in at most `width` columns. Of a longer one stay its last words, which
+/// names of one kind differ in, and as much of the first as there is room for.
+pub fn named(name: &str, width: usize) -> String {
+    if columns(name) <= width {
+        return name.to_owned();
+    }
+    let mut rests = name.match_indices(' ').map(|(at, _)| &name[at + 1..]);
+    // Besides them fits the sign.
+    let Some(rest) = rests.find(|rest| columns(rest) < width) else {
+        return ends(name, width);
+    };
+    let room = width - 1 - columns(rest);
+    let mut start = String::new();
+    for c in name.chars().take_while(|c| *c != ' ') {
+        start.push(c);
+        if columns(&start) > room {
+            start.pop();
+            break;
+        }
+    }
+    format!("{start}…{rest}")
+}
+
 /// The end of a text that is typed or a path in at most `width` columns, with `…` for what is before.
 pub fn tail(text: &str, width: usize) -> String {
     if columns(text) <= width {
@@ -153,6 +176,22 @@ mod tests {
                 let text = of(text, width);
                 assert!(columns(&text) <= width, "{width}: {text}");
             }
+        }
+    }
+
+    /// Rows of a sweep were once all "learned 8.8 %…".
+    #[test]
+    fn names_keep_the_words_that_they_differ_in() {
+        assert_eq!(named("learned 8.8 % align 32", 22), "learned 8.8 % align 32");
+        assert_eq!(named("learned 8.8 % align 32", 16), "l…8.8 % align 32");
+        assert_eq!(named("frequency 8.8 % align 8", 18), "freq…8.8 % align 8");
+        assert_eq!(named("learned 50.8 % align 32", 16), "…50.8 % align 32");
+        assert_eq!(named("learned 8.8 % align 32", 10), "l…align 32");
+        assert_eq!(named("smollm2-135m-0.7", 15), "smollm2…35m-0.7");
+        assert_eq!(named("日本語 8.8 %", 8), "日…8.8 %");
+        for width in 1..30 {
+            let cut = named("learned 日 8.8 % align 32", width);
+            assert!(columns(&cut) <= width, "{width}: {cut}");
         }
     }
 

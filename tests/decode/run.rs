@@ -50,6 +50,8 @@ fn the_json_object_has_every_field_that_was_promised() {
     for time in ["prefill_ms", "ttft_ms", "tpot_ms", "tokens_per_s"] {
         assert!(found[time].as_f64().unwrap() > 0.0, "{time}");
     }
+    // Nothing comes before the prompt is read.
+    assert!(found["ttft_ms"].as_f64() >= found["prefill_ms"].as_f64(), "{found}");
     // Two layers of three KV heads of 16 channels, K and V, two bytes each; the last token is not
     // in the cache.
     let bytes = (prompt_tokens + tokens.len() - 1) * 2 * 3 * 16 * 2 * 2;

@@ -12,7 +12,7 @@ pub struct PromptArgs {
     /// Prompt; given several times, the prompts are decoded together as one batch
     #[arg(long, short, value_name = "TEXT")]
     pub prompt: Vec<String>,
-    /// Prompt from a file, `-` for standard input; may be given several times
+    /// Prompt from a file or `<(command)`, `-` for standard input; may be given several times
     #[arg(long, value_name = "FILE")]
     pub prompt_file: Vec<PathBuf>,
     /// Prompt as token ids, no template: 1,2,3
@@ -114,9 +114,9 @@ fn standard_input() -> Result<String> {
     }
 }
 
-/// Reads a text file.
+/// Reads a text file, or a pipe that a shell made of `<(command)`.
 pub fn read_text(path: &Path) -> Result<String> {
-    text_of(input_file::read(path, input_file::PROMPT)?, path)
+    text_of(input_file::read_given(path, input_file::PROMPT)?, path)
 }
 
 fn text_of(bytes: Vec<u8>, name: &Path) -> Result<String> {

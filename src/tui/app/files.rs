@@ -11,6 +11,7 @@ use crate::tui::app::run::{Phase, RunView};
 use crate::tui::app::state::{OtherMask, Overlay, State};
 use crate::tui::app::steer;
 use crate::tui::export::take;
+use crate::tui::screen::eval::state::Evaluation;
 use crate::tui::screen::learn::state::Learning;
 use crate::tui::screen::tune::edit;
 use crate::tui::screen::{Screen, eval, learn};
@@ -134,6 +135,7 @@ fn change_model(state: &mut State, typed: String) -> Vec<Effect> {
 /// Another model is there: everything about the one before goes, and its first event follows.
 pub fn changed_model(state: &mut State, name: String, prompt: Prompt) {
     state.loading = None;
+    state.chosen_model = Some(name.clone());
     state.loading_name = name;
     state.model = None;
     state.other = None;
@@ -149,6 +151,14 @@ pub fn changed_model(state: &mut State, name: String, prompt: Prompt) {
         form: learning.form.clone(),
         generation: learning.generation,
         ..Learning::default()
+    };
+    // Its figures are of the model before, also where the plans are the same.
+    let evaluation = &state.screens.eval;
+    state.screens.eval = Evaluation {
+        form: evaluation.form.clone(),
+        field: evaluation.field,
+        generation: evaluation.generation,
+        ..Evaluation::default()
     };
     if !matches!(state.overlay, Some(Overlay::Help(_))) {
         state.overlay = None;

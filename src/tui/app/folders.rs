@@ -81,9 +81,10 @@ pub fn list(typed: &str) -> Listing {
 }
 
 fn read(path: &Path) -> Result<Listing> {
-    let entries = std::fs::read_dir(path).map_err(|cause| error::io("reading", path, &cause))?;
+    let mut entries =
+        std::fs::read_dir(path).map_err(|cause| error::io("reading", path, &cause))?;
     let mut listing = Listing::default();
-    for entry in entries.take(MOST_NAMES).flatten() {
+    for entry in entries.by_ref().take(MOST_NAMES).flatten() {
         // A link to a folder is one.
         let is_folder = std::fs::metadata(entry.path()).is_ok_and(|meta| meta.is_dir());
         let Ok(name) = entry.file_name().into_string() else { continue };
@@ -92,6 +93,7 @@ fn read(path: &Path) -> Result<Listing> {
         }
         if is_folder { listing.folders.push(name) } else { listing.files.push(name) }
     }
+    listing.is_cut = entries.next().is_some();
     listing.folders.sort();
     listing.files.sort();
     Ok(listing)

@@ -80,6 +80,7 @@ pub enum Does {
 /// The entries of the open list that match what is typed, best first.
 pub fn entries(state: &State) -> Vec<Entry> {
     match &state.overlay {
+        Some(Overlay::Help(list)) if is_glossary(list.input.value()) => glossary_rows().collect(),
         Some(Overlay::Help(list)) => matching(list.input.value(), help(state)),
         Some(Overlay::Palette(list)) => {
             let typed = list.input.value().trim();
@@ -122,6 +123,22 @@ fn of_row(row: &KeyRow) -> Entry {
     }
 }
 
+/// The words on the screens and what they mean.
+fn glossary_rows() -> impl Iterator<Item = Entry> {
+    glossary::words().into_iter().map(|(title, about)| Entry {
+        title,
+        about,
+        keys: String::new(),
+        does: Does::Nothing,
+    })
+}
+
+/// Whether what is searched for in the help is all of its words.
+fn is_glossary(typed: &str) -> bool {
+    let typed = typed.trim().to_lowercase();
+    typed.len() >= 4 && "glossary".starts_with(&typed)
+}
+
 /// The keys that work now, then the words on the screens, then the keys of other screens.
 fn help(state: &State) -> Vec<Entry> {
     let works = |row: &&KeyRow| !state.replay || row.works_in_recording();
@@ -130,14 +147,8 @@ fn help(state: &State) -> Vec<Entry> {
     };
     let here = [state.context_below(), KeyContext::Global];
     let others = KeyContext::all().filter(|context| !here.contains(context));
-    let words = glossary::words().into_iter().map(|(title, about)| Entry {
-        title,
-        about,
-        keys: String::new(),
-        does: Does::Nothing,
-    });
     let here = here.into_iter().flat_map(of).map(of_row).collect::<Vec<_>>();
-    here.into_iter().chain(words).chain(others.flat_map(of).map(of_row)).collect()
+    here.into_iter().chain(glossary_rows()).chain(others.flat_map(of).map(of_row)).collect()
 }
 
 fn commands(state: &State) -> Vec<Entry> {

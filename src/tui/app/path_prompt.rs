@@ -170,8 +170,21 @@ pub struct Listing {
     pub files: Vec<String>,
     /// Names of the models that were fetched, wherever they are.
     pub fetched: Vec<String>,
+    /// Whether it holds more than was read.
+    pub is_cut: bool,
     /// Why there is nothing, where the folder cannot be read.
     pub trouble: Option<String>,
+}
+
+/// What a typed path is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// A folder.
+    Folder,
+    /// A file.
+    File,
+    /// Nothing that is there.
+    Nothing,
 }
 
 /// A path that can be taken, or gone into.
@@ -285,24 +298,57 @@ impl PathPrompt {
             let fitting = names.iter().filter(|(name, _)| name.starts_with(stem));
             all.extend(fitting.map(|(name, about)| candidate(name, about, false)));
         }
-        // What is typed is a row of its own.
-        all.retain(|one| one.text != self.list.input.value().trim());
+        // What is typed is a row of its own, as a folder with its slash.
+        let own = self.typed().map(|own| own.text);
+        all.retain(|one| Some(&one.text) != own.as_ref());
         let mut seen = std::collections::HashSet::new();
         all.retain(|one| seen.insert(one.text.clone()));
         all
     }
 
+    /// What the path at hand is; `None` where its folder was not read to the end.
+    fn found(&self) -> Option<Found> {
+        let (folder, stem) = self.parts();
+        let stem = stem.trim_end();
+        if matches!((folder, stem), ("", "~") | (_, "." | "..")) {
+            return Some(Found::Folder);
+        }
+        let (listed, listing) = self.listed.as_ref()?;
+        if listed != folder || listing.trouble.is_some() || listing.is_cut || stem.is_empty() {
+            return None;
+        }
+        let has = |names: &[String]| names.iter().any(|name| name == stem);
+        Some(match (has(&listing.folders), has(&listing.files)) {
+            (true, _) => Found::Folder,
+            (_, true) => Found::File,
+            _ => Found::Nothing,
+        })
+    }
+
+    /// Whether what is typed would be read, and is neither there nor a name.
+    fn is_missing(&self) -> bool {
+        let text = self.list.input.value().trim();
+        let is_one = matches!(self.purpose, PathFor::Open | PathFor::Diff | PathFor::Model);
+        // Shapes of models are no paths.
+        let is_name = self.purpose.is_name(text) || text.starts_with("--");
+        is_one && !is_name && self.found() == Some(Found::Nothing)
+    }
+
     /// What is typed, as the first row of the list; `None` before anything is.
     pub fn typed(&self) -> Option<Candidate> {
         let text = self.list.input.value().trim();
-        let is_folder = self.purpose.is_file() && text.ends_with('/');
+        let is_folder = self.purpose.is_file()
+            && !self.purpose.is_name(text)
+            && (text.ends_with('/') || self.found() == Some(Found::Folder));
+        let slash = if is_folder && !text.ends_with('/') { "/" } else { "" };
         (!text.is_empty() || self.purpose.may_be_empty()).then(|| Candidate {
-            text: text.to_owned(),
+            text: format!("{text}{slash}"),
             about: match self.listed.as_ref().and_then(|(_, listing)| listing.trouble.as_ref()) {
                 Some(trouble) => trouble.clone(),
                 None if text.is_empty() && self.purpose.is_many() => "the default texts".to_owned(),
                 None if text.is_empty() => "nothing is written".to_owned(),
                 None if is_folder => "a folder: type on, or take a file of it".to_owned(),
+                None if self.is_missing() => "there is no such file or name".to_owned(),
                 None => self.purpose.about().to_owned(),
             },
             is_folder,
@@ -313,6 +359,12 @@ impl PathPrompt {
     /// candidate is selected.
     pub fn complete(&mut self, recent: &RecentFiles) {
         self.is_offered = false;
+        // The home folder is a folder as others are, with a slash.
+        if self.split().1 == "~" {
+            let text = format!("{}/", self.list.input.value());
+            self.list = List { input: Input::from(text), selected: 0 };
+            return;
+        }
         let all = self.candidates(recent);
         let typed = self.list.input.value();
         let paths: Vec<&str> = all
@@ -360,110 +412,4 @@ fn common_start<'a>(texts: &[&'a str]) -> &'a str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn listing() -> Listing {
-        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-        Listing {
-            folders: names(&[".git", "masks", "models"]),
-            files: names(&["mask-a.safetensors", "mask-b.safetensors", "märz.tsv", "notes.txt"]),
-            fetched: names(&["smollm2-135m"]),
-            trouble: None,
-        }
-    }
-
-    fn prompt(purpose: PathFor, typed: &str) -> PathPrompt {
-        let mut prompt = PathPrompt::new(purpose, typed);
-        let folder = prompt.ask().expect("the first time");
-        assert_eq!(prompt.ask(), None, "a folder is read once");
-        prompt.take(folder, listing());
-        prompt
-    }
-
-    fn texts(prompt: &PathPrompt) -> Vec<String> {
-        prompt.candidates(&RecentFiles::default()).into_iter().map(|one| one.text).collect()
-    }
-
-    #[test]
-    fn folders_and_files_that_can_be_meant_are_offered() {
-        assert_eq!(
-            texts(&prompt(PathFor::Open, "x/ma")),
-            ["x/masks/", "x/mask-a.safetensors", "x/mask-b.safetensors"]
-        );
-        assert_eq!(texts(&prompt(PathFor::Open, "x/.")), ["x/.git/"]);
-        assert_eq!(texts(&prompt(PathFor::Save, "~/mä")), [""; 0], "no .tsv is saved here");
-        let many = prompt(PathFor::Learn(Field::Haystack), "a.txt, x/n");
-        assert_eq!(texts(&many), ["a.txt, x/notes.txt"]);
-    }
-
-    #[test]
-    fn tab_completes_what_all_agree_on_and_then_selects() {
-        let mut open = prompt(PathFor::Open, "x/mas");
-        open.complete(&RecentFiles::default());
-        assert_eq!(open.list.input.value(), "x/mask");
-        let selects = |open: &mut PathPrompt| {
-            open.complete(&RecentFiles::default());
-            open.list.selected
-        };
-        // The typed text, a folder, two files, and around again.
-        assert_eq!([(); 4].map(|()| selects(&mut open)), [1, 2, 3, 1]);
-        let mut many = prompt(PathFor::Learn(Field::Haystack), "a.txt, x/n");
-        many.complete(&RecentFiles::default());
-        assert_eq!(many.list.input.value(), "a.txt, x/notes.txt");
-        let mut accents = prompt(PathFor::Open, "x/m\u{e4}");
-        accents.complete(&RecentFiles::default());
-        assert_eq!(accents.list.input.value(), "x/m\u{e4}rz.tsv");
-    }
-
-    #[test]
-    fn what_another_folder_holds_is_not_offered() {
-        let mut open = PathPrompt::new(PathFor::Open, "a/");
-        let folder = open.ask().expect("new");
-        open.list.input = Input::from("b/".to_owned());
-        open.ask();
-        open.take(folder, listing());
-        assert_eq!(texts(&open), [""; 0]);
-    }
-
-    #[test]
-    fn recent_files_come_first_and_names_are_completed() {
-        let recent =
-            RecentFiles { plans: vec!["/far/k.safetensors".to_owned()], models: Vec::new() };
-        let mut open = prompt(PathFor::Open, "k");
-        let all = open.candidates(&recent);
-        assert_eq!(all[0].text, "/far/k.safetensors");
-        assert!(all.iter().any(|one| one.text == "k8v4"));
-        open.list.input = Input::from("non".to_owned());
-        open.complete(&recent);
-        assert_eq!(open.list.input.value(), "none");
-        let model = prompt(PathFor::Model, "smol");
-        assert!(texts(&model).contains(&"smollm2-135m".to_owned()), "{:?}", texts(&model));
-    }
-
-    #[test]
-    fn which_models_are_fetched_is_told_by_who_reads_folders() {
-        let mut model = PathPrompt::new(PathFor::Model, "smollm2-135m");
-        let about = |prompt: &PathPrompt| {
-            let all = PathPrompt { list: List::default(), ..prompt.clone() };
-            let all = all.candidates(&RecentFiles::default());
-            let own = all.into_iter().find(|one| one.text == "smollm2-135m");
-            own.expect("a name that is known").about
-        };
-        assert_eq!(about(&model), "a model that kscope fetches", "nobody has looked yet");
-        let folder = model.ask().expect("the first time");
-        model.take(folder.clone(), Listing::default());
-        assert_eq!(about(&model), "not fetched yet");
-        model.take(folder, listing());
-        assert_eq!(about(&model), "fetched");
-    }
-
-    #[test]
-    fn words_of_the_palette_lead_here() {
-        assert_eq!(PathFor::of("open ~/a b"), Some((PathFor::Open, "~/a b")));
-        assert_eq!(PathFor::of("save-as x"), Some((PathFor::Save, "x")));
-        assert_eq!(PathFor::of("export svg "), Some((PathFor::Export(ExportFormat::Svg), "")));
-        assert_eq!(PathFor::of("export gif x"), None);
-        assert_eq!(PathFor::of("open"), None);
-    }
-}
+mod tests;

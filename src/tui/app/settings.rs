@@ -174,11 +174,17 @@ pub fn entries(state: &State) -> Vec<Entry> {
             _ => None,
         };
         let is_changed = now.as_ref().is_some_and(|now| *now != setting.value);
-        let value = now.unwrap_or_else(|| setting.value.clone());
+        let chosen = chosen_here(state, setting);
+        let source = match (is_changed, chosen.is_some()) {
+            (_, true) => "chosen here",
+            (true, _) => "changed here",
+            _ => setting.source.name(),
+        };
+        let value = chosen.or(now).unwrap_or_else(|| setting.value.clone());
         Entry {
             title: setting.name.clone(),
             about: format!("{value} — {}", setting.about),
-            keys: if is_changed { "changed here" } else { setting.source.name() }.to_owned(),
+            keys: source.to_owned(),
             does: match setting.name.as_str() {
                 "theme" | "colormap" => Does::Type("theme "),
                 _ => Does::Nothing,
@@ -186,6 +192,23 @@ pub fn entries(state: &State) -> Vec<Entry> {
         }
     };
     state.settings.iter().map(entry).collect()
+}
+
+/// What is at work in place of an option's value, after another model was chosen here; `None` where
+/// the option is at work.
+fn chosen_here(state: &State, setting: &OptionShown) -> Option<String> {
+    let model = state.chosen_model.as_ref()?;
+    let is_given = setting.source != SettingSource::Default;
+    match setting.name.as_str() {
+        "--model" => Some(model.clone()),
+        "--random-weights" if is_given => Some("not used".to_owned()),
+        // Masks of the model before went with it.
+        "--mask" | "--plan" if is_given => {
+            let mask = state.model.as_ref().and_then(|model| model.info.mask.as_ref());
+            Some(mask.map_or_else(|| "none".to_owned(), |mask| mask.label.clone()))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -236,6 +259,36 @@ mod tests {
         update(&mut state, Action::Themed(Ok(Palette::built_in("light").expect("known"))));
         let frame = text(&draw(&state));
         assert!(frame.contains("changed here") && frame.contains("light"), "{frame}");
+    }
+
+    /// After another model was loaded the list still named the one of the command line.
+    #[test]
+    fn a_model_that_was_chosen_here_stands_in_the_list_with_its_source() {
+        let mut state = session(SMALL, ColorDepth::None);
+        state.size = (120, 40);
+        state.settings = vec![
+            setting("--model", "X.gguf", SettingSource::Flag),
+            setting("--mask", "x.safetensors", SettingSource::Flag),
+            setting("--solo", "true", SettingSource::Flag),
+        ];
+        let line = |state: &mut State, name: &str| {
+            state.overlay = None;
+            act(state, Command::Settings);
+            let frame = text(&draw(state));
+            let own = frame.lines().find(|line| line.contains(&format!("what {name} does")));
+            own.unwrap_or_else(|| panic!("{name}: {frame}")).to_owned()
+        };
+        let before = line(&mut state, "--model");
+        assert!(before.contains("X.gguf") && before.contains("flag"), "{before}");
+        let prompt = crate::decode::worker::Prompt::Facts { text: "Ada.".to_owned() };
+        let name = "demo".to_owned();
+        update(&mut state, Action::ModelChanged { name, prompt, quiz: None });
+        let after = line(&mut state, "--model");
+        assert!(after.contains("demo") && after.contains("chosen here"), "{after}");
+        assert!(!after.contains("X.gguf"), "{after}");
+        let mask = line(&mut state, "--mask");
+        assert!(mask.contains("none") && mask.contains("chosen here"), "{mask}");
+        assert!(line(&mut state, "--solo").contains("flag"), "it holds as before");
     }
 
     #[test]

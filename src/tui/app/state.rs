@@ -186,6 +186,8 @@ pub struct State {
     pub model: Option<ModelView>,
     /// The name of the model while it loads.
     pub loading_name: String,
+    /// The model that was chosen in the program, in place of the one that it began with.
+    pub chosen_model: Option<String>,
     /// Another model that is being loaded beside it, and the share done.
     pub loading: Option<(String, f32)>,
     /// RecentFiles files.
@@ -321,6 +323,7 @@ impl State {
             phase: Phase::Loading(0.0),
             model: None,
             loading_name,
+            chosen_model: None,
             loading: None,
             recent: RecentFiles::default(),
             run: RunView::new(0),

@@ -102,12 +102,15 @@ pub fn text(state: &State) -> String {
         ));
     }
     let dense = model.bytes_at(run.cached).1.total();
+    // There is no share of nothing.
+    let fewer = (dense > 0)
+        .then(|| format!(" ({:.1} % fewer)", 100.0 * (1.0 - run.kv.total() as f64 / dense as f64)));
     lines.push(format!(
-        "KV cache of {} tokens: {} stored, {} dense ({:.1} % fewer)",
+        "KV cache of {} tokens: {} stored, {} dense{}",
         count(run.cached),
         numbers::bytes(run.kv.total() as u64),
         numbers::bytes(dense as u64),
-        100.0 * (1.0 - run.kv.total() as f64 / dense.max(1) as f64)
+        fewer.unwrap_or_default()
     ));
     lines.push(match &state.phase {
         Phase::Finished(finish) => format!("ended: {}", finish_words(*finish)),
@@ -161,4 +164,23 @@ pub fn json(state: &State) -> serde_json::Value {
             _ => json!(null),
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::color::ColorDepth;
+    use crate::tui::testing::{SMALL, session};
+
+    /// A recording that is cut before its first token once had 100.0 % fewer bytes than none.
+    #[test]
+    fn there_is_no_share_of_an_empty_cache() {
+        let mut state = session(SMALL, ColorDepth::None);
+        assert!(text(&state).contains(" % fewer)"), "{}", text(&state));
+        state.run.cached = 0;
+        state.run.kv = Default::default();
+        let said = text(&state);
+        let line = said.lines().find(|line| line.starts_with("KV cache of 0 tokens")).expect("it");
+        assert!(line.ends_with("0 B stored, 0 B dense"), "{line}");
+    }
 }

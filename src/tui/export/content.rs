@@ -53,6 +53,11 @@ impl ExportFormat {
         }
     }
 
+    /// The kind that the ending of a file names.
+    pub fn of_file(path: &str) -> Option<Self> {
+        Self::from_name(&path.rsplit_once('.')?.1.to_lowercase())
+    }
+
     /// The kind called `name`.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.name() == name)

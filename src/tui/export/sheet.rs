@@ -7,6 +7,7 @@ use crate::printable::{Breaks, printable, printable_json};
 use crate::schema;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
+use crate::tui::paint::number;
 use crate::{Error, Result};
 
 /// A table: column names and rows of values.
@@ -15,6 +16,13 @@ pub struct Sheet {
     pub columns: Vec<&'static str>,
     /// A value per column.
     pub rows: Vec<Vec<Value>>,
+}
+
+impl Sheet {
+    /// The place of a column.
+    fn at(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| *column == name)
+    }
 }
 
 /// The table as comma-separated values (RFC 4180). What a terminal would obey is written out.
@@ -60,6 +68,27 @@ pub struct PrintedColumn {
     pub title: &'static str,
     /// How its values are written.
     pub shown: ShownAs,
+    /// A column of the sheet, and the sign before the values of the rows where that is true.
+    pub mark: Option<(&'static str, &'static str)>,
+}
+
+impl PrintedColumn {
+    /// A column of the sheet with its title.
+    pub fn new(of: &'static str, title: &'static str, shown: ShownAs) -> Self {
+        Self { of, title, shown, mark: None }
+    }
+
+    /// With this sign where that column of the sheet is true.
+    pub fn marked(self, where_true: &'static str, sign: &'static str) -> Self {
+        Self { mark: Some((where_true, sign)), ..self }
+    }
+
+    /// The cell of a row.
+    fn cell(&self, sheet: &Sheet, at: usize, row: &[Value]) -> String {
+        let is_true = |of: &str| sheet.at(of).is_some_and(|at| row[at] == Value::Bool(true));
+        let sign = self.mark.filter(|(of, _)| is_true(of)).map_or("", |(_, sign)| sign);
+        format!("{sign}{}", self.shown.cell(&row[at]))
+    }
 }
 
 /// How a value is written on a page.
@@ -71,6 +100,14 @@ pub enum ShownAs {
     Bytes,
     /// A share, 0..=1, in per cent.
     Percent,
+    /// A number in per cent.
+    Score,
+    /// A figure with the digits that screens show.
+    Figure,
+    /// A difference of figures, with its sign.
+    Change,
+    /// A ratio with two decimals.
+    Ratio,
 }
 
 impl ShownAs {
@@ -78,6 +115,11 @@ impl ShownAs {
         match (self, value.as_f64()) {
             (Self::Bytes, Some(bytes)) => numbers::bytes(bytes as u64),
             (Self::Percent, Some(share)) => numbers::percent(share, 1),
+            (Self::Score, Some(score)) => format!("{score:.1} %"),
+            (Self::Figure, Some(figure)) => number(figure as f32),
+            (Self::Change, Some(more)) if more > 0.0 => format!("+{}", number(more as f32)),
+            (Self::Change, Some(less)) => number(less as f32),
+            (Self::Ratio, Some(ratio)) => format!("{ratio:.2}"),
             _ => cell(value),
         }
     }
@@ -95,27 +137,23 @@ pub struct Page {
 impl Page {
     /// The columns of a sheet that are printed, or all of them.
     pub fn of(sheet: &Sheet, printed: Option<&PrintedTable>) -> Self {
-        let all = || (0..sheet.columns.len()).map(|at| (at, sheet.columns[at], ShownAs::Plain));
+        let plain = |of: &&'static str| PrintedColumn::new(of, of, ShownAs::Plain);
+        let all: Vec<PrintedColumn> = sheet.columns.iter().map(plain).collect();
         let is_filled = |at: usize| sheet.rows.iter().any(|row| !row[at].is_null());
-        let chosen: Vec<(usize, &str, ShownAs)> = match printed {
-            None => all().collect(),
+        let chosen: Vec<(usize, &PrintedColumn)> = match printed {
+            None => all.iter().enumerate().collect(),
             Some(table) => (table.columns.iter())
-                .filter_map(|column| {
-                    let at = sheet.columns.iter().position(|name| *name == column.of)?;
-                    (is_filled(at) || sheet.rows.is_empty()).then_some((
-                        at,
-                        column.title,
-                        column.shown,
-                    ))
-                })
+                .filter_map(|column| Some((sheet.at(column.of)?, column)))
+                .filter(|(at, _)| is_filled(*at) || sheet.rows.is_empty())
                 .collect(),
         };
+        let cells = |row: &Vec<Value>| {
+            chosen.iter().map(|(at, column)| column.cell(sheet, *at, row)).collect()
+        };
         Self {
-            titles: chosen.iter().map(|(_, title, _)| (*title).to_owned()).collect(),
-            is_text: chosen.iter().map(|(at, ..)| is_text(sheet, *at)).collect(),
-            rows: (sheet.rows.iter())
-                .map(|row| chosen.iter().map(|(at, _, shown)| shown.cell(&row[*at])).collect())
-                .collect(),
+            titles: chosen.iter().map(|(_, column)| column.title.to_owned()).collect(),
+            is_text: chosen.iter().map(|(at, _)| is_text(sheet, *at)).collect(),
+            rows: sheet.rows.iter().map(cells).collect(),
             note: printed.map_or_else(String::new, |table| table.note.clone()),
         }
     }
@@ -194,6 +232,8 @@ fn for_latex(text: &str) -> String {
             '±' => escaped.push_str("$\\pm$"),
             'Δ' => escaped.push_str("$\\Delta$"),
             '×' => escaped.push_str("$\\times$"),
+            '≈' => escaped.push_str("$\\approx$"),
+            '–' => escaped.push_str("--"),
             '&' | '%' | '$' | '#' | '_' | '{' | '}' => escaped.extend(['\\', c]),
             _ => escaped.push(c),
         }

@@ -1,11 +1,13 @@
 //! Shared code of the inspector tests: a session without model or engine, keys and commands, a
-//! learning run, and frames as text.
+//! learning run, results of an evaluation, and frames as text.
 
+mod evaluation;
 mod frames;
 mod input;
 mod learning;
 mod session;
 
+pub use evaluation::{EVALUATED, evaluated};
 pub use frames::{draw, frames, text};
 pub use input::{act, key, letters, looked_for, mouse, rebind};
 pub use learning::{factors, learned, learning, tell_learning};

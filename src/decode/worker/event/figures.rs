@@ -85,13 +85,18 @@ impl Measured {
 
     /// The steps that it covers, in words: how many, and at which lengths of the context.
     pub fn covered(&self) -> String {
-        let steps = self.divergence.steps;
-        match self.cached.checked_sub(steps) {
-            Some(before) if steps > 0 => {
-                format!("{} steps, ctx {}–{}", count(steps), count(before + 1), count(self.cached))
-            }
-            _ => format!("{} steps", count(steps)),
+        let steps = count(self.divergence.steps);
+        match self.place() {
+            Some(place) => format!("{steps} steps, {place}"),
+            None => format!("{steps} steps"),
         }
+    }
+
+    /// At which lengths of the context its steps are; `None` without steps, or where it is not known.
+    pub fn place(&self) -> Option<String> {
+        let steps = self.divergence.steps;
+        let before = self.cached.checked_sub(steps).filter(|_| steps > 0)?;
+        Some(format!("ctx {}–{}", count(before + 1), count(self.cached)))
     }
 }
 
@@ -103,7 +108,10 @@ pub fn weakness(steps: usize, with_middle: Option<usize>, repeats: usize) -> Opt
         true => "nothing pruned".to_owned(),
         false => format!("nothing pruned in {}", count(without)),
     });
-    let repeats = (repeats > 0).then(|| format!("{} in a loop", count(repeats)));
+    let repeats = (repeats > 0).then(|| match repeats == steps {
+        true => "all in a loop".to_owned(),
+        false => format!("{} in a loop", count(repeats)),
+    });
     let both: Vec<String> = without.into_iter().chain(repeats).collect();
     (!both.is_empty()).then(|| both.join(", "))
 }

@@ -154,6 +154,20 @@ fn another_model_is_loaded_beside_the_one_at_work_and_takes_its_place() {
     assert_eq!(state.model.as_ref().map(|model| model.shape()), Some(shape));
 }
 
+/// The bench once could show the recall of the model before beside a plan of the same name.
+#[test]
+fn figures_of_an_evaluation_go_with_the_model_that_they_are_of() {
+    let mut state = ready();
+    let figures = crate::eval::run::Figures::of(&crate::tui::testing::evaluated());
+    state.screens.eval.figures = Some(std::sync::Arc::new(figures));
+    state.screens.eval.form.samples = 33;
+    let prompt = Prompt::Text { text: "The model's.".to_owned(), raw: false };
+    let name = "smollm2-135m".to_owned();
+    update(&mut state, Action::ModelChanged { name, prompt, quiz: None });
+    assert!(state.screens.eval.figures.is_none());
+    assert_eq!(state.screens.eval.form.samples, 33, "what was typed stays");
+}
+
 #[test]
 fn a_model_with_a_language_of_its_own_brings_its_prompt() {
     let mut state = ready();

@@ -132,10 +132,19 @@ pub(super) fn parsed(state: &State, typed: &str) -> Option<Entry> {
             let (set, about) = setting(state, first, words.next()?, words.next())?;
             (Does::Tune(set), about)
         }
-        "export!" => {
-            let format = ExportFormat::from_name(words.next()?)?;
-            let path = typed.splitn(3, char::is_whitespace).nth(2)?.trim();
-            (Does::Export(format, Some(path.into()), true), format!("replace {path}"))
+        "export" | "export!" => {
+            let rest = typed.split_once(char::is_whitespace)?.1.trim();
+            let format = words.next().and_then(ExportFormat::from_name);
+            let (format, path) = match format {
+                Some(format) => (format, rest.split_once(char::is_whitespace)?.1.trim()),
+                // The ending of a file says the format.
+                None => (ExportFormat::of_file(rest)?, rest),
+            };
+            let (replaces, verb) = match first {
+                "export!" => (true, "replace"),
+                _ => (false, "write"),
+            };
+            (Does::Export(format, Some(path.into()), replaces), format!("{verb} {path}"))
         }
         _ => {
             let place = place(state, typed)?;

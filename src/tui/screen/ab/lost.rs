@@ -14,7 +14,7 @@ use crate::tui::app::state::State;
 use crate::tui::app::suffered;
 use crate::tui::app::text_lines::visible;
 use crate::tui::color::Role;
-use crate::tui::fitting::fitted;
+use crate::tui::fitting::{best, fitted};
 use crate::tui::paint::put;
 use crate::tui::screen::ab::update::at;
 use crate::tui::widget::pane::Pane;
@@ -52,9 +52,13 @@ pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer)
         Some(lost) => {
             if lost.asked.n != n {
                 let (own, cursor) = (count(lost.asked.n), count(n));
-                pane.note(format!(
-                    "of token {own}; the cursor is on {cursor}, which is asked next"
-                ));
+                let forms = [
+                    format!("of token {own}; the cursor is on {cursor}, which is asked next"),
+                    format!("of token {own}; {cursor} is asked next"),
+                    format!("of token {own}, not {cursor} yet"),
+                    format!("of {own}"),
+                ];
+                pane.note(best(usize::from(area.width), forms));
             }
             masses(state, lost, &mut pane);
             tokens(state, lost, &mut pane);

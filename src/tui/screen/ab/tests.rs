@@ -197,6 +197,19 @@ fn while_tokens_come_the_engine_is_asked_now_and_then() {
     let question = state.screens.ab.asked.unwrap();
     send(&mut state, lost(question));
     assert!(text(&draw(&state)).contains("4→380"), "what lost rank is on screen");
+    // An older answer says which token it is of, in a form that the pane has room for.
+    let older = Asked { n: 175, ..question };
+    send(&mut state, lost(older));
+    for size in [(80, 24), (120, 40), (200, 60)] {
+        state.size = size;
+        let frame = text(&draw(&state));
+        let own = frame.lines().find(|line| line.contains("of token 175"));
+        let own = own.unwrap_or_else(|| panic!("{size:?}: {frame}"));
+        let said = own.split("of token 175").nth(1).unwrap_or_default();
+        let forms =
+            ["; the cursor is on 180, which is asked next", "; 180 is asked next", ", not 180 yet"];
+        assert!(forms.iter().any(|form| said.starts_with(form)), "{size:?}: {own}");
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::tui::app::strips::{LABEL, columns};
 use crate::tui::app::text_lines;
 use crate::tui::app::text_lines::wrap;
 use crate::tui::color::Role;
-use crate::tui::fitting::{best, fitted};
+use crate::tui::fitting::{best, fitted, named};
 use crate::tui::paint::put;
 use crate::tui::screen::bench::notes;
 use crate::tui::screen::tune::state::{RIVALS, Tally, Tuning};
@@ -197,7 +197,7 @@ fn bars(state: &State, tuning: &Tuning, area: Rect, buffer: &mut Buffer) -> u16 
         let share = tally.total() as f64 / dense as f64;
         let text = format!(
             "{:<name$}{} {:>6.1} %",
-            fitted(one.name, name - 1),
+            named(&one.name, name - 1),
             sizes.concat(),
             share * 100.0
         );

@@ -34,7 +34,7 @@ pub(super) const COLUMNS: [Column; COUNT] = [
     Column { title: "median", width: 8, goes: 7 },
     Column { title: P999, width: 8, goes: 6 },
     Column { title: "same top", width: 8, goes: 1 },
-    Column { title: "recall", width: 7, goes: 8 },
+    Column { title: "recall", width: 8, goes: 8 },
     Column { title: "× dense", width: 10, goes: 3 },
     Column { title: "Δ KLD", width: 9, goes: 2 },
 ];

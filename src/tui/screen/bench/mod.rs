@@ -6,6 +6,7 @@ mod layout;
 mod notes;
 mod pins;
 mod plot;
+mod recall;
 mod rows;
 mod sheet;
 pub mod state;

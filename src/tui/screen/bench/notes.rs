@@ -12,6 +12,7 @@ use crate::tui::app::state::State;
 use crate::tui::app::steer;
 use crate::tui::color::Role;
 use crate::tui::screen::Screen;
+use crate::tui::screen::bench::recall::{PARTIAL, recall};
 use crate::tui::screen::bench::rows::{ALIKE, BenchRow, BenchRows};
 use crate::tui::screen::bench::state::{LeftOut, Pinned};
 
@@ -103,20 +104,29 @@ fn loop_words(state: &State, repeats: usize) -> String {
     }
 }
 
-/// The sentences, each a paragraph.
-pub(super) fn notes(state: &State, rows: &BenchRows<'_>) -> Vec<BenchNote> {
+/// What the recall of the rows rests on, where any has one; `without` stands for it in the others.
+pub(super) fn recalls(
+    state: &State,
+    rows: &BenchRows<'_>,
+    without: &str,
+) -> Option<(String, Role)> {
+    let of_rows: Vec<_> = rows.rows.iter().map(|row| recall(state, row.pin)).collect();
+    let found = of_rows.iter().flatten().next()?;
+    let part = match found.partial {
+        Some(_) => format!("; {PARTIAL} is partial"),
+        None => String::new(),
+    };
+    let without = match of_rows.iter().any(Option::is_none) {
+        true => format!("; {without} is not measured"),
+        false => String::new(),
+    };
+    let role = if found.partial.is_some() { Role::Warn } else { Role::Dim };
+    Some((format!("recall, of Eval: {}{part}{without}", found.basis()), role))
+}
+
+/// What is not told apart, and by what; empty where nothing is.
+pub(super) fn alike(state: &State, rows: &BenchRows<'_>) -> String {
     let bench = &state.screens.bench;
-    let mut notes = Vec::new();
-    let mut say = |text: String, role: Role| notes.push(BenchNote { text, role });
-    if let Some(steps) = too_few(state).filter(|_| !state.replay) {
-        say(few_words(state, steps), Role::Warn);
-    }
-    if let Some(unpruned) = unpruned(state) {
-        say(unpruned, Role::Warn);
-    }
-    if let Some(repeats) = bench.over().map(|over| over.repeats).filter(|repeats| *repeats > 0) {
-        say(loop_words(state, repeats), Role::Warn);
-    }
     let mut alike = Vec::new();
     if let Some(reference) = rows.reference.filter(|_| rows.rows.iter().any(|row| row.is_alike)) {
         let name = &reference.name;
@@ -132,8 +142,32 @@ pub(super) fn notes(state: &State, rows: &BenchRows<'_>) -> Vec<BenchNote> {
     if rows.rows.iter().filter_map(beside).any(|beside| beside.holds(1.0)) {
         alike.push("× dense from 1, within its 95 % interval".to_owned());
     }
+    match alike.is_empty() {
+        true => String::new(),
+        false => format!("{ALIKE} not told apart: {}", alike.join("; ")),
+    }
+}
+
+/// The sentences, each a paragraph.
+pub(super) fn notes(state: &State, rows: &BenchRows<'_>) -> Vec<BenchNote> {
+    let bench = &state.screens.bench;
+    let mut notes = Vec::new();
+    let mut say = |text: String, role: Role| notes.push(BenchNote { text, role });
+    if let Some(steps) = too_few(state).filter(|_| !state.replay) {
+        say(few_words(state, steps), Role::Warn);
+    }
+    if let Some(unpruned) = unpruned(state) {
+        say(unpruned, Role::Warn);
+    }
+    if let Some(repeats) = bench.over().map(|over| over.repeats).filter(|repeats| *repeats > 0) {
+        say(loop_words(state, repeats), Role::Warn);
+    }
+    if let Some((text, role)) = recalls(state, rows, "–") {
+        say(text, role);
+    }
+    let alike = alike(state, rows);
     if !alike.is_empty() {
-        say(format!("{ALIKE} not told apart: {}", alike.join("; ")), Role::Dim);
+        say(alike, Role::Dim);
     }
     let unequal: Vec<_> =
         rows.rows.iter().filter_map(|row| Some((row.pin, row.pin.aim?, row.missing?))).collect();

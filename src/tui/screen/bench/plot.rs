@@ -1,5 +1,7 @@
 //! Loss against bytes or time: one labelled curve per rule.
 
+use std::collections::BTreeMap;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Modifier;
@@ -117,7 +119,13 @@ pub(super) fn render(state: &State, rows: &BenchRows<'_>, area: Rect, buffer: &m
     };
     let same = rows.rows.first().filter(|_| across == Across::Rows);
     let same = same.map(|row| format!("about {} each", numbers::bytes(row.tally.bytes.total())));
-    let note = same.into_iter().chain(plot.below()).collect::<Vec<_>>().join(" · ");
+    let stacks = stacks(&scatter, &curves);
+    let under: usize = stacks.values().map(|rows| rows - 1).sum();
+    let under = (under > 0).then(|| {
+        format!("{} under another's mark, + beside it", numbers::counted(under, "row", "rows"))
+    });
+    let parts = same.into_iter().chain(under).chain(plot.below());
+    let note = parts.collect::<Vec<_>>().join(" · ");
     Pane::new(Rect { height: 1.min(area.height), ..area }, theme, buffer).title(what, &note);
     let mut marks = Vec::new();
     for (at, curve) in curves.iter().enumerate() {
@@ -126,10 +134,15 @@ pub(super) fn render(state: &State, rows: &BenchRows<'_>, area: Rect, buffer: &m
             let is_selected = Some(*id) == bench.selected;
             let weight = if is_selected { Modifier::REVERSED } else { Modifier::empty() };
             let style = theme.style(role).add_modifier(weight);
-            marks.push(Mark { x: place.x, y: place.y, glyph, style });
+            marks.push((is_selected, Mark { x: place.x, y: place.y, glyph, style }));
         }
     }
-    scatter.render(marks, theme.style(Role::Border), buffer);
+    // No other mark lies on that of the selected row.
+    marks.sort_by_key(|(is_selected, _)| *is_selected);
+    scatter.render(marks.into_iter().map(|(_, mark)| mark), theme.style(Role::Border), buffer);
+    for (cell, rows) in stacks.into_iter().filter(|(_, rows)| *rows > 1) {
+        beside(&format!("+{}", rows - 1), cell, 1, points, state, buffer);
+    }
     // Plans of several programs are no curve, nor are rows of the same bytes.
     let joined = |curve: &Curve<'_>| across != Across::Rows && curve.rule != pins::NAMED;
     for (at, curve) in curves.iter().enumerate().filter(|(_, curve)| joined(curve)) {
@@ -139,25 +152,44 @@ pub(super) fn render(state: &State, rows: &BenchRows<'_>, area: Rect, buffer: &m
     }
     for curve in curves.iter().filter(|curve| !joined(curve)) {
         curve.points.iter().for_each(|(_, name, place)| {
-            named(name, scatter.cell(place.x, place.y), points, state, buffer);
+            if let Some(cell) = scatter.cell(place.x, place.y) {
+                beside(name, cell, 2, points, state, buffer);
+            }
         });
     }
     axes(state, &scatter, across, points, area, buffer);
     legend(state, &curves, area, buffer);
 }
 
-/// The name of a point beside it, where it covers nothing.
-fn named(name: &str, at: Option<(u16, u16)>, points: Rect, state: &State, buffer: &mut Buffer) {
-    let Some((x, y)) = at else { return };
-    let wide = name.chars().count() as u16;
-    let right = x + 2;
-    let left = x.checked_sub(wide + 1).filter(|left| *left >= points.x);
+/// How many rows lie in every cell that has a mark.
+fn stacks(scatter: &Scatter, curves: &[Curve<'_>]) -> BTreeMap<(u16, u16), usize> {
+    let mut stacks = BTreeMap::new();
+    for (_, _, place) in curves.iter().flat_map(|curve| &curve.points) {
+        if let Some(cell) = scatter.cell(place.x, place.y) {
+            *stacks.entry(cell).or_default() += 1;
+        }
+    }
+    stacks
+}
+
+/// A text so many columns right of a point or left of it, where it covers nothing.
+fn beside(
+    text: &str,
+    (x, y): (u16, u16),
+    after: u16,
+    points: Rect,
+    state: &State,
+    buffer: &mut Buffer,
+) {
+    let wide = text.chars().count() as u16;
+    let right = x + after;
+    let left = x.checked_sub(wide + after - 1).filter(|left| *left >= points.x);
     let is_free = |from: u16| {
         from + wide <= points.right() && (from..from + wide).all(|x| buffer[(x, y)].symbol() == " ")
     };
     let place = Some(right).filter(|from| is_free(*from)).or(left.filter(|from| is_free(*from)));
     if let Some(from) = place {
-        buffer.set_string(from, y, name, state.theme.style(Role::Dim));
+        buffer.set_string(from, y, text, state.theme.style(Role::Dim));
     }
 }
 

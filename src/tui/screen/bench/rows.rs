@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::decode::worker::event::Measured;
-use crate::eval::run::plan_fingerprint;
 use crate::numbers;
 use crate::tui::app::state::State;
 use crate::tui::paint::{number, ratio};
 use crate::tui::screen::bench::columns::COUNT;
+use crate::tui::screen::bench::recall::recall;
 use crate::tui::screen::bench::state::Pinned;
 use crate::tui::screen::bench::{notes, pins};
 use crate::tui::screen::tune::state::{Tally, Tuning};
@@ -81,16 +81,6 @@ pub(super) fn over_baseline(state: &State, pin: &Pinned) -> Option<f64> {
     Some(mean(pin)? - mean(bench.pin(bench.baseline?)?)?)
 }
 
-/// The mean score in per cent of this plan's recall tasks at the longest context, where the Eval
-/// screen has one.
-pub(super) fn recall(state: &State, pin: &Pinned) -> Option<f64> {
-    let figures = state.screens.eval.figures.as_ref()?;
-    let fingerprint = plan_fingerprint(&pin.plan);
-    let mask = figures.run.masks.iter().find(|mask| mask.fingerprint == fingerprint)?;
-    let own = figures.averages.iter().filter(|one| one.mask == mask.name && one.suite == "recall");
-    own.max_by_key(|one| one.ctx)?.score
-}
-
 /// What a row shows in each column; empty where there is no figure over these tokens.
 pub(super) fn cells(state: &State, row: &BenchRow<'_>) -> [String; COUNT] {
     let (bench, pin, figures) = (&state.screens.bench, row.pin, row.figures);
@@ -117,7 +107,7 @@ pub(super) fn cells(state: &State, row: &BenchRow<'_>) -> [String; COUNT] {
         figures.map_or(String::new(), |figures| {
             numbers::percent(figures.divergence.top1_agreement, 1)
         }),
-        recall(state, pin).map_or(String::new(), |score| format!("{score:.1} %")),
+        recall(state, pin).map_or(String::new(), |recall| recall.shown()),
         figures.and_then(|figures| figures.beside).map_or(String::new(), |beside| ratio(&beside)),
         delta,
     ]

@@ -2,8 +2,10 @@
 
 use serde_json::json;
 
+use crate::decode::worker::event::Measured;
 use crate::numbers;
 use crate::numbers::count;
+use crate::spread::{P999, p999_name};
 use crate::tui::app::action::Command;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::model::ModelView;
@@ -11,7 +13,14 @@ use crate::tui::app::state::State;
 use crate::tui::export::{PrintedColumn, PrintedTable, Sheet, ShownAs};
 use crate::tui::paint::number;
 use crate::tui::screen::Screen;
+use crate::tui::screen::bench::recall::{PARTIAL, recall, sentence};
+use crate::tui::screen::bench::rows::ALIKE;
 use crate::tui::screen::bench::{notes, rows};
+
+/// Whether a measurement is over too few steps for a 99.9th percentile.
+fn is_few(over: Option<&Measured>) -> bool {
+    over.is_some_and(|over| p999_name(over.divergence.steps) != P999)
+}
 
 /// One row per pinned mask or plan, in the order on screen. Figures that are missing, or over other
 /// tokens, are empty cells.
@@ -31,6 +40,8 @@ pub fn sheet(state: &State, _model: &ModelView) -> Sheet {
         "kld_stderr",
         "kld_median",
         "kld_p999",
+        "kld_max",
+        "kld_not_told_apart",
         "kld_minus_baseline",
         "top1_agreement",
         "recall",
@@ -40,6 +51,9 @@ pub fn sheet(state: &State, _model: &ModelView) -> Sheet {
         "steps_with_middle",
         "steps_in_loop",
         "of_current_run",
+        "time_not_told_apart",
+        "recall_answers",
+        "recall_is_partial",
     ];
     let Some(tuning) = &state.screens.tune else { return Sheet { columns, rows: Vec::new() } };
     let bench = &state.screens.bench;
@@ -52,6 +66,7 @@ pub fn sheet(state: &State, _model: &ModelView) -> Sheet {
         let divergence = figures.map(|figures| &figures.divergence);
         let kld = divergence.map(|divergence| divergence.kld);
         let beside = figures.and_then(|figures| figures.beside);
+        let recall = recall(state, pin);
         vec![
             json!(pin.name),
             json!(pin.rule),
@@ -66,29 +81,43 @@ pub fn sheet(state: &State, _model: &ModelView) -> Sheet {
             json!(kld.map(|kld| kld.mean)),
             json!(kld.map(|kld| kld.stderr)),
             json!(kld.map(|kld| kld.p50)),
-            json!(kld.map(|kld| kld.p999)),
+            // Of fewer steps the 99.9th percentile is the largest, which has a column of its own.
+            json!(kld.filter(|_| !is_few(over)).map(|kld| kld.p999)),
+            json!(kld.map(|kld| kld.max)),
+            json!(kld.map(|_| row.is_alike)),
             json!(rows::over_baseline(state, pin)),
             json!(divergence.map(|divergence| divergence.top1_agreement)),
-            json!(rows::recall(state, pin)),
+            json!(recall.as_ref().map(|recall| recall.score)),
             json!(beside.map(|beside| beside.median)),
             json!(beside.map(|beside| beside.low)),
             json!(beside.map(|beside| beside.high)),
             json!(over.and_then(|over| over.with_middle)),
             json!(over.map(|over| over.repeats)),
             json!(over.map(|_| is_current)),
+            json!(beside.map(|beside| beside.holds(1.0))),
+            json!(recall.as_ref().map(|recall| recall.answers)),
+            json!(recall.as_ref().map(|recall| recall.partial.is_some())),
         ]
     });
     Sheet { columns, rows: rows.collect() }
 }
 
-/// The columns for a page: the others are in the CSV.
+/// The columns for a page, those of the screen with the same numbers: the others are in the CSV.
 pub fn printed(state: &State) -> PrintedTable {
-    let column = |of, title, shown| PrintedColumn { of, title, shown };
+    let column = PrintedColumn::new;
     let over = state.screens.bench.over();
+    let rows = state.screens.tune.as_ref().map(|tuning| rows::rows(state, tuning));
+    let sentence = |text: String| if text.is_empty() { text } else { format!(" {text}.") };
+    let alike = sentence(rows.as_ref().map_or_else(String::new, |rows| notes::alike(state, rows)));
+    let recall = rows.as_ref().and_then(|rows| notes::recalls(state, rows, "empty"));
+    let recall = sentence(recall.map_or_else(String::new, |(text, _)| text));
+    let tail = if is_few(over) { "kld_max" } else { "kld_p999" };
     let note = match over {
-        None => format!("Bytes at {} tokens; no loss is measured.", count(state.target_context)),
+        None => {
+            format!("Bytes at {} tokens; no loss is measured.{recall}", count(state.target_context))
+        }
         Some(over) => format!(
-            "KLD in nats, mean and standard error over {}{}; bytes at {} tokens; time of a step over that of a dense step beside it.",
+            "KLD in nats, mean and standard error over {}{}; bytes at {} tokens; time of a step over that of a dense step beside it, with its 95 % interval.{alike}{recall}",
             over.covered(),
             over.weakness().map_or_else(String::new, |weak| format!(" ({weak})")),
             count(state.target_context)
@@ -99,12 +128,22 @@ pub fn printed(state: &State) -> PrintedTable {
             column("name", "mask", ShownAs::Plain),
             column("rule", "rule", ShownAs::Plain),
             column("kv_bytes", "KV", ShownAs::Bytes),
-            column("kld_mean", "KLD", ShownAs::Plain),
-            column("kld_stderr", "±", ShownAs::Plain),
-            column("kld_minus_baseline", "Δ KLD", ShownAs::Plain),
+            column("k_bytes", "K", ShownAs::Bytes),
+            column("v_bytes", "V", ShownAs::Bytes),
+            column("kld_mean", "KLD", ShownAs::Figure).marked("kld_not_told_apart", ALIKE),
+            column("kld_stderr", "±", ShownAs::Figure),
+            column("kld_median", "median", ShownAs::Figure),
+            column(
+                tail,
+                p999_name(over.map_or(usize::MAX, |over| over.divergence.steps)),
+                ShownAs::Figure,
+            ),
             column("top1_agreement", "same top", ShownAs::Percent),
-            column("recall", "recall", ShownAs::Plain),
-            column("time_of_dense", "time", ShownAs::Plain),
+            column("recall", "recall", ShownAs::Score).marked("recall_is_partial", PARTIAL),
+            column("time_of_dense", "time", ShownAs::Ratio).marked("time_not_told_apart", ALIKE),
+            column("time_of_dense_low", "low", ShownAs::Ratio),
+            column("time_of_dense_high", "high", ShownAs::Ratio),
+            column("kld_minus_baseline", "Δ KLD", ShownAs::Change),
         ],
         note,
     }
@@ -181,5 +220,6 @@ pub fn explained(state: &State) -> Option<String> {
             )
         }
     };
-    Some(format!("{size} {loss}"))
+    let recall = sentence(state, pin).map_or_else(String::new, |recall| format!(" {recall}"));
+    Some(format!("{size} {loss}{recall}"))
 }

@@ -4,6 +4,7 @@ use tui_input::Input;
 
 use crate::decode::worker::Trial;
 use crate::decode::worker::event::Measured;
+use crate::eval::run::plan_fingerprint;
 use crate::mask::CachePlan;
 use crate::tui::screen::tune::state::{Against, Draft, is_comparable};
 
@@ -26,6 +27,8 @@ pub struct Pinned {
     pub draft: Draft,
     /// Its plan.
     pub plan: CachePlan,
+    /// That of its plan, by which evaluations know it.
+    pub fingerprint: String,
     /// The bytes that it was made to take.
     pub aim: Option<Aim>,
     /// The run in which the engine was asked to measure it, and has not answered yet.
@@ -188,8 +191,9 @@ impl MaskBench {
         }
         let (id, name) = (self.next_id, self.free_name(name));
         self.next_id += 1;
+        let fingerprint = plan_fingerprint(&plan);
         let (aim, asked, measured) = (None, None, None);
-        self.pins.push(Pinned { id, name, rule, draft, plan, aim, asked, measured });
+        self.pins.push(Pinned { id, name, rule, draft, plan, fingerprint, aim, asked, measured });
         self.selected.get_or_insert(id);
         Added::New
     }

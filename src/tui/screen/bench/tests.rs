@@ -20,6 +20,8 @@ use crate::tui::testing::{
 };
 
 mod ranking;
+mod recall;
+mod stacks;
 
 fn on_bench() -> State {
     let mut state = session(SMALL, ColorDepth::True);
@@ -300,13 +302,19 @@ fn the_rows_are_a_table_in_every_form() {
     assert!(md.lines().nth(1).unwrap().starts_with("| --- | --- |"), "{md}");
     assert!(csv.contains(",0.0,0.984375,,0.81,0.79,0.84,64,0,true"), "{csv}");
     let tex = made(ExportFormat::Tex);
-    // A page has room for few columns: those of the screen, without the empty ones.
+    // The columns of the screen, without the empty ones.
     let head = md.lines().next().expect("titles");
-    assert_eq!(head, "| mask | rule | KV | KLD | ± | Δ KLD | same top | time |");
-    assert!(md.contains(" MiB | 0.01 | 0.00125 | 0 | 98.4 % | 0.81 |"), "{md}");
+    assert_eq!(
+        head,
+        "| mask | rule | KV | K | V | KLD | ± | median | max | same top | time | low | high | Δ KLD |"
+    );
+    // With the digits of the screen.
+    let figures = " MiB | 0.0100 | 0.0012 | 0.0090 | 0.0400 | 98.4 % | 0.81 | 0.79 | 0.84 | 0 |";
+    assert!(md.contains(figures), "{md}");
+    assert!(md.contains(" | 0.82 | 0.80 | 0.85 | +0.0100 |"), "{md}");
     assert!(md.contains("over 64 steps, ctx 1,601–1,664; bytes at 8,192 tokens"), "{md}");
-    assert!(tex.starts_with("% KLD in nats") && tex.contains("{llrrrrrr}"), "{tex}");
-    assert!(tex.contains(" & 0.01 & ") && tex.contains("98.4 \\% & "), "{tex}");
+    assert!(tex.starts_with("% KLD in nats") && tex.contains("{llrrrrrrrrrrrr}"), "{tex}");
+    assert!(tex.contains(" & 0.0100 & ") && tex.contains("98.4 \\% & "), "{tex}");
     let json: serde_json::Value = serde_json::from_str(&made(ExportFormat::Json)).unwrap();
     assert_eq!(
         (&json["schema"], &json["schema_version"]),

@@ -140,8 +140,12 @@ fn pin(state: &mut State, command: Command) -> Vec<Effect> {
             format!("no sweep yet: {sweep} in Tune makes one")
         }
         (0, _) => "pinned already".to_owned(),
-        (1, _) => "1 row pinned".to_owned(),
-        (added, _) => format!("{added} rows pinned"),
+        // Rows of before are in the table as well.
+        (added, _) if before > 0 => {
+            let rows = numbers::counted(added, "row", "rows");
+            format!("{rows} pinned, {} in all", before + added)
+        }
+        (added, _) => format!("{} pinned", numbers::counted(added, "row", "rows")),
     };
     // Of an importance that reaches few channels most sizes are one mask.
     let same = match known {

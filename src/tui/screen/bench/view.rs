@@ -12,7 +12,7 @@ use crate::tui::app::editing::with_bar;
 use crate::tui::app::state::State;
 use crate::tui::app::text_lines::wrap;
 use crate::tui::color::Role;
-use crate::tui::fitting::{best, fitted};
+use crate::tui::fitting::{best, named};
 use crate::tui::paint::{placeholder, put, roughly};
 use crate::tui::screen::Screen;
 use crate::tui::screen::bench::columns::{COLUMNS, COUNT, FIGURES, NAME, RULE, TAIL, pages};
@@ -113,10 +113,10 @@ fn table(state: &State, tuning: &Tuning, rows: &BenchRows<'_>, area: Rect, buffe
     let longest = all.iter().map(|row| row[NAME].chars().count()).max().unwrap_or(0);
     let room = width.saturating_sub(others + 4).clamp(8, longest.max(COLUMNS[NAME].width));
     let cell = |at: usize, text: &str| match at {
-        NAME => format!("{:<room$}", fitted(text.to_owned(), room)),
+        NAME => format!("{:<room$}", named(text, room)),
         RULE => {
             let width = COLUMNS[RULE].width;
-            format!("  {:<width$}", fitted(text.to_owned(), width))
+            format!("  {:<width$}", named(text, width))
         }
         _ => format!("  {text:>0$}", COLUMNS[at].width),
     };
@@ -135,13 +135,13 @@ fn table(state: &State, tuning: &Tuning, rows: &BenchRows<'_>, area: Rect, buffe
         let pin = row.pin;
         let is_measured = row.figures.is_some();
         let filled = chosen.iter().filter(|&&at| is_measured || at < FIGURES);
-        let text: String = filled.map(|&at| cell(at, &texts[at])).collect();
+        let text: String = filled.map(|&at| cell(at, said_of(at, texts))).collect();
         let is_used = state.model.as_ref().is_some_and(|model| {
             *model.plan() == pin.plan && model.info.window == pin.draft.window
         });
         let mark = if is_used { "● " } else { "  " };
         let said = if bench.is_unpruned(pin) { "nothing pruned" } else { "not measured" };
-        let missing = if is_measured { String::new() } else { missing(said, chosen, &cell) };
+        let missing = if is_measured { String::new() } else { missing(said, chosen, texts, &cell) };
         let role = if is_measured && !is_earlier { Role::Text } else { Role::Dim };
         let shown = match Some(pin.id) == bench.selected {
             true => Line::styled(format!("{mark}{text}{missing}"), theme.selected()),
@@ -163,15 +163,31 @@ fn table(state: &State, tuning: &Tuning, rows: &BenchRows<'_>, area: Rect, buffe
     }
 }
 
-/// What is not there is said once, and every further column has its mark.
-fn missing(what: &str, chosen: &[usize], cell: &impl Fn(usize, &str) -> String) -> String {
+/// What a cell says: of a figure that is not there, that it is not.
+fn said_of(at: usize, texts: &[String; COUNT]) -> &str {
+    match texts[at].as_str() {
+        "" if at >= FIGURES => "–",
+        text => text,
+    }
+}
+
+/// What is not measured is said once, and every further column has its mark, or what is known of the
+/// row without a measurement.
+fn missing(
+    what: &str,
+    chosen: &[usize],
+    texts: &[String; COUNT],
+    cell: &impl Fn(usize, &str) -> String,
+) -> String {
+    let shown = |at: usize| cell(at, said_of(at, texts));
     let figures = || chosen.iter().copied().filter(|&at| at >= FIGURES);
     let said: usize = figures().take(2).map(|at| COLUMNS[at].width + 2).sum();
-    if said < what.len() + 2 {
-        return figures().map(|at| cell(at, "–")).collect();
+    // Columns that something is known of are no place for the words.
+    let is_taken = figures().take(2).any(|at| !texts[at].is_empty());
+    if is_taken || said < what.len() + 2 {
+        return figures().map(shown).collect();
     }
-    let rest = figures().skip(2).map(|at| cell(at, "–"));
-    format!("{what:>said$}{}", rest.collect::<String>())
+    format!("{what:>said$}{}", figures().skip(2).map(shown).collect::<String>())
 }
 
 /// What the figures are over, what is being measured, the columns that have no room, the order and

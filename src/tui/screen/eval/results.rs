@@ -74,7 +74,15 @@ fn scored(row: &Row) -> TableRow {
             count(row.n),
             row.p
         ),
-        None => format!("{:>5.1} of {:>5.1} · dense fails", row.score, row.dense_score),
+        // What dense fails a mask may still win: a score above dense's needs its count beside it.
+        None => format!(
+            "{:>5.1} of {:>5.1} · −{} +{} of {} · dense fails",
+            row.score,
+            row.dense_score,
+            row.lost,
+            row.won,
+            count(row.n)
+        ),
     };
     let role = match (&row.kl, row.informative) {
         (None, false) => Role::Dim,
@@ -87,7 +95,10 @@ fn scored(row: &Row) -> TableRow {
             "{:.0}/{:.0} −{} +{} p {:.3}",
             row.score, row.dense_score, row.lost, row.won, row.p
         ),
-        None => format!("{:.0}/{:.0} dense fails", row.score, row.dense_score),
+        None => format!(
+            "{:.0}/{:.0} −{} +{} dense fails",
+            row.score, row.dense_score, row.lost, row.won
+        ),
     };
     let (name, mask) = (row.task.clone(), row.mask.clone());
     TableRow { name, ctx: row.ctx, mask, figures, short, role }

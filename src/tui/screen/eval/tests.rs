@@ -1,6 +1,5 @@
 //! Evaluating from the screen: the keys, the order, the effect of news, and what is drawn.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ratatui::crossterm::event::KeyCode;
@@ -8,12 +7,8 @@ use ratatui::crossterm::event::KeyCode;
 use crate::decode::worker::{EngineOrder, Prompt};
 use crate::eval::prompt::Protocol;
 use crate::eval::recall::RecallTask;
-use crate::eval::run::{
-    CONTROL, DENSE, Figures, GivenAnswer, MaskHeader, Record, Results, RunHeader, Suite,
-};
-use crate::eval::text::ChunkLosses;
+use crate::eval::run::{Figures, Suite};
 use crate::eval::worker::{EvalNews, EvalOrder, EvalTold, LostSample};
-use crate::mask::Window;
 use crate::tui::app::action::{Action, Command, Effect};
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::state::State;
@@ -25,7 +20,7 @@ use crate::tui::screen::eval::layout;
 use crate::tui::screen::eval::state::{EvalField, EvalPart};
 use crate::tui::screen::eval::view::meanings_of;
 use crate::tui::testing::{
-    LARGE, SMALL, act, draw, frames, key, letters, looked_for, noise, session, text,
+    EVALUATED, LARGE, SMALL, act, draw, evaluated, frames, key, letters, looked_for, session, text,
 };
 
 fn on_screen() -> State {
@@ -47,97 +42,12 @@ fn tell(state: &mut State, told: EvalTold) {
     update(state, Action::Evaluating(Box::new(EvalNews { generation, told })));
 }
 
-const MASK: &str = "half.safetensors";
-
-/// The header of a run with one mask.
-fn header() -> RunHeader {
-    let mask = MaskHeader {
-        name: MASK.to_owned(),
-        fingerprint: "ab".repeat(32),
-        window: Window::default(),
-        bytes_share: 0.6,
-        kv_bytes: BTreeMap::new(),
-    };
-    RunHeader {
-        format: "kscope-eval".to_owned(),
-        version: 1,
-        tool: "kscope".to_owned(),
-        commit: None,
-        command: "kscope eval".to_owned(),
-        model: "test-model".to_owned(),
-        model_fingerprint: String::new(),
-        weights: "f32".to_owned(),
-        kv_dtype: "f16".to_owned(),
-        seed: 42,
-        protocol: Protocol::After,
-        dense_kv_bytes: BTreeMap::new(),
-        masks: vec![mask],
-        haystack: None,
-        sources: Vec::new(),
-        does_not_fit: Vec::new(),
-        jobs: 120,
-        shard: None,
-    }
-}
-
-/// Made-up recall samples of three tasks at two lengths, and two chunks of a text.
-fn results() -> Results {
-    let mut records = Vec::new();
-    let tasks = ["niah_single_1", "niah_multikey_1", "vt"];
-    for ctx in [512, 1024] {
-        for (at, task) in tasks.iter().enumerate() {
-            for index in 0..10 {
-                let number = records.len();
-                let dense = f64::from(u8::from(noise(number) > 0.1 || at == 0));
-                let own = dense * f64::from(u8::from(noise(number + 900) > 0.3));
-                let given = |mask: &str, score: f64| GivenAnswer {
-                    mask: mask.to_owned(),
-                    text: if score > 0.5 { "4417" } else { "7714" }.to_owned(),
-                    score,
-                };
-                records.push(Record {
-                    job: number,
-                    suite: "recall".to_owned(),
-                    task: (*task).to_owned(),
-                    ctx,
-                    index,
-                    tokens: ctx,
-                    depth: Some(index as f64 / 10.0),
-                    references: vec!["4417".to_owned()],
-                    answers: vec![given(DENSE, dense), given(CONTROL, dense), given(MASK, own)],
-                    ..Record::default()
-                });
-            }
-        }
-    }
-    let chunk = |mask: &str, more: f32| ChunkLosses {
-        mask: mask.to_owned(),
-        kld: (0..40).map(|at| more * noise(at)).collect(),
-        nll_base: (0..40).map(|at| 2.0 + noise(at)).collect(),
-        nll: (0..40).map(|at| 2.0 + noise(at) + more * noise(at + 7)).collect(),
-        same: "1".repeat(40),
-    };
-    for index in 0..2 {
-        records.push(Record {
-            job: records.len(),
-            suite: "text".to_owned(),
-            task: "moby-dick".to_owned(),
-            ctx: 1024,
-            index,
-            tokens: 1024,
-            losses: vec![chunk(CONTROL, 0.0), chunk(MASK, 0.04)],
-            ..Record::default()
-        });
-    }
-    Results { header: header(), records }
-}
-
 fn lost(index: usize) -> LostSample {
     LostSample {
         task: "niah_multikey_1".to_owned(),
         ctx: 1024,
         index,
-        mask: MASK.to_owned(),
+        mask: EVALUATED.to_owned(),
         references: vec!["4417".to_owned()],
         dense: " 4417.".to_owned(),
         answer: " 7714.\nThe".to_owned(),
@@ -154,7 +64,7 @@ fn evaluating(state: &mut State) {
     tell(state, EvalTold::Going(1, 120, String::new()));
     update(state, Action::Tick(began + 120_000.0));
     tell(state, EvalTold::Going(61, 120, "recall vt at 1,024".to_owned()));
-    tell(state, EvalTold::Figures(Arc::new(Figures::of(&results()))));
+    tell(state, EvalTold::Figures(Arc::new(Figures::of(&evaluated()))));
     (0..6).for_each(|index| tell(state, EvalTold::Lost(Box::new(lost(index)))));
     state.toast = None;
 }
@@ -249,7 +159,7 @@ fn news_fill_the_screen_and_stale_ones_change_nothing() {
     let stale = EvalNews { generation: 0, told: EvalTold::Cancelled };
     update(&mut state, Action::Evaluating(Box::new(stale)));
     assert_eq!(format!("{:?}", state.screens.eval), before);
-    tell(&mut state, EvalTold::Done(Arc::new(Figures::of(&results()))));
+    tell(&mut state, EvalTold::Done(Arc::new(Figures::of(&evaluated()))));
     assert!(!state.screens.eval.runs() && state.screens.eval.share() == 1.0);
     tell(&mut state, EvalTold::Failed("no text".to_owned()));
     state.size = (80, 24);
@@ -375,7 +285,7 @@ fn only_words_of_tables_that_are_there_are_explained() {
     let explains =
         |state: &State, word: &str| meanings_of(state).iter().any(|(one, _)| *one == word);
     assert!(explains(&state, "depth") && explains(&state, "control"));
-    let mut of_texts = results();
+    let mut of_texts = evaluated();
     of_texts.records.retain(|record| record.suite == "text");
     tell(&mut state, EvalTold::Figures(Arc::new(Figures::of(&of_texts))));
     assert!(!explains(&state, "depth") && explains(&state, "control"));
@@ -390,5 +300,49 @@ fn no_lost_sample_is_a_result_only_where_something_was_evaluated() {
         act(&mut state, command);
         let told = state.toast.as_ref().map(|toast| toast.sentence.clone()).expect("told");
         assert_eq!(told, "nothing is evaluated yet: s starts", "{command:?}");
+    }
+}
+
+/// "30.0 of 0.0 · dense fails" once hid the three answers that the mask had won.
+#[test]
+fn what_a_mask_wins_where_dense_fails_is_counted() {
+    let mut state = on_screen();
+    evaluating(&mut state);
+    let mut failed = evaluated();
+    for record in failed.records.iter_mut().filter(|record| record.task == "vt") {
+        let is_won = record.index < 3;
+        for answer in &mut record.answers {
+            answer.score = f64::from(u8::from(answer.mask == EVALUATED && is_won));
+        }
+    }
+    tell(&mut state, EvalTold::Figures(Arc::new(Figures::of(&failed))));
+    for (size, words) in [
+        ((120, 40), "30.0 of   0.0 · −0 +3 of 10 · dense fails"),
+        ((80, 24), "30/0 −0 +3 dense fails"),
+    ] {
+        state.size = size;
+        assert!(text(&draw(&state)).contains(words), "{words}: {}", text(&draw(&state)));
+    }
+}
+
+/// Percentages once stood under columns of which nothing said where in the prompt they are.
+#[test]
+fn the_depths_of_the_columns_are_said_above_them() {
+    let mut state = on_screen();
+    evaluating(&mut state);
+    for size in [(80, 24), (120, 40), (200, 60)] {
+        state.size = size;
+        let frame = text(&draw(&state));
+        let labels = frame.lines().find(|line| line.contains("depth %")).expect("labels");
+        let all = ["0–20", "20–40", "40–60", "60–80", "80–100"];
+        let place = |line: &str, word: &str| {
+            line.find(word).map(|at| line[..at].chars().count()).unwrap_or_else(|| panic!("{line}"))
+        };
+        let places = all.map(|fifth| place(labels, &format!(" {fifth}")));
+        assert!(places.is_sorted(), "{labels}");
+        // A label begins within the column of its figure.
+        let figures = frame.lines().find(|line| line.contains("83   100   100   100   100"));
+        let first = place(figures.expect("figures of dense"), "83   100");
+        assert!(places[0].abs_diff(first) < 6, "{frame}");
     }
 }

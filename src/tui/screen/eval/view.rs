@@ -163,7 +163,10 @@ pub(super) const RECALL_WORDS: [(&str, &str); 4] = [
     ("score", "per cent of the answers that are right; dense decode's is beside it"),
     ("−lost +won", "answers that dense has right and the mask wrong, and the other way round"),
     ("p", "how likely an equally good cache would lose as much by chance; red below .05"),
-    ("depth", "where in the prompt the answer is hidden; a column is a fifth of it"),
+    (
+        "depth",
+        "where in the prompt the answer is hidden, in per cent of it; – is a fifth without a sample",
+    ),
 ];
 
 /// The words of the tables on the right, once there are tables: those of the suites that ran.
@@ -177,6 +180,10 @@ pub(super) fn meanings_of(state: &State) -> Vec<(&'static str, &'static str)> {
 /// Columns of a fifth of the depth, and of the labels before them.
 const FIFTH: u16 = 6;
 const LABELS: u16 = 8;
+/// The fifths of the depth, in per cent of the prompt.
+const FIFTHS: [&str; 5] = ["0–20", "20–40", "40–60", "60–80", "80–100"];
+/// Fewest rows of the pane that leave one for the depths of the columns.
+const DEPTHS_FROM: u16 = 18;
 
 /// Scores by length (rows) and depth (columns), dense and every mask.
 fn depths(state: &State, pane: &mut Pane<'_>) {
@@ -195,6 +202,17 @@ fn depths(state: &State, pane: &mut Pane<'_>) {
     let strip = 5 * FIFTH;
     // As many maps beside each other as fit, dense first.
     let fitting = usize::from((pane.area.width.saturating_sub(LABELS)) / (strip + 2)).max(1);
+    if pane.area.height >= DEPTHS_FROM
+        && let Some(line) = pane.take(1)
+    {
+        let width = usize::from(FIFTH);
+        let strips: String = FIFTHS.iter().map(|fifth| format!("{fifth:^width$}")).collect();
+        let before = usize::from(LABELS);
+        let shown = masks.len().min(fitting);
+        let words = format!("{:>1$} ", "depth %", before - 1);
+        let text = format!("{words}{}", vec![strips; shown].join("  "));
+        put(pane.buffer, line, 0, 0, Line::styled(text, state.theme.style(Role::Dim)));
+    }
     for masks in masks.chunks(fitting) {
         let Some(names) = pane.take(1) else { return };
         for (at, mask) in masks.iter().enumerate() {

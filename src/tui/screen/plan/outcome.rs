@@ -43,6 +43,18 @@ fn pair(dense: usize, stored: usize) -> [String; 3] {
     ]
 }
 
+/// The times of a step, dense and stored, in few columns: 39→6.6 µs, 120→31 ms, –→21 ms.
+pub(super) fn least_step(dense: Option<f64>, stored: Option<f64>) -> String {
+    let is_short = [dense, stored].into_iter().flatten().all(|ms| ms < 1.0);
+    let (scale, unit) = if is_short { (1e3, "µs") } else { (1.0, "ms") };
+    let words = |ms: Option<f64>| match ms.map(|ms| ms * scale) {
+        None => "–".to_owned(),
+        Some(time) if time < 9.95 => format!("{time:.1}"),
+        Some(time) => format!("{time:.0}"),
+    };
+    format!("{}→{} {unit}", words(dense), words(stored))
+}
+
 /// Size, fit and speed.
 pub(super) fn answers(state: &State, report: &CapacityReport, pane: &mut Pane<'_>) {
     let Some(row) = report.rows.first() else { return };
@@ -78,14 +90,15 @@ pub(super) fn answers(state: &State, report: &CapacityReport, pane: &mut Pane<'_
         format!("dense {}, stored {}{gain}", ms(row.step_ms_dense, " ms"), ms(row.step_ms, " ms"));
     let short = format!("{} → {}{gain}", ms(row.step_ms_dense, ""), ms(row.step_ms, " ms"));
     let shorter = format!("{}→{}", ms(row.step_ms_dense, ""), ms(row.step_ms, " ms"));
-    let least = shorter.replace(" ms", "ms");
+    let least = least_step(row.step_ms_dense, row.step_ms);
     pane.row_of("a step", [long, short, shorter, least]);
     if let Some(at) = report.crossover.first() {
         let tokens = |ctx: Option<usize>| ctx.map_or_else(|| "beyond".to_owned(), count);
         let short = format!("{} dense, {} stored", tokens(at.dense), tokens(at.stored));
         let long = format!("{short} tokens: K/V weigh as the weights");
         let shorter = format!("{} → {}", tokens(at.dense), tokens(at.stored));
-        pane.row_of("crossover", [long, short, shorter]);
+        let least = shorter.replace(' ', "");
+        pane.row_of("crossover", [long, short, shorter, least]);
     }
 }
 

@@ -68,6 +68,29 @@ fn every_value_is_whole_on_a_small_screen() {
     }
 }
 
+/// Two times were once cut to one number that is neither: 0.0387…0066ms.
+#[test]
+fn the_times_of_a_step_are_whole_on_the_smallest_terminal() {
+    let mut state = session(SMALL, ColorDepth::None);
+    (state.size, state.screen) = ((60, 16), Screen::Plan);
+    let mut seen = 0;
+    for index in 0..=super::knobs::models().len().max(GPUS.len()) {
+        state.screens.plan.model = index.min(super::knobs::models().len());
+        state.screens.plan.gpu = index.min(GPUS.len() - 1);
+        let drawn = text(&draw(&state));
+        for line in drawn.lines().filter(|line| line.contains("a step ")) {
+            let (_, value) = line.split_once("a step ").expect("found");
+            assert!(!value.contains('…'), "{index}: {line}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "the pane is on screen");
+    let least = super::outcome::least_step;
+    assert_eq!(least(Some(0.0387), Some(0.0066)), "39→6.6 µs");
+    assert_eq!(least(Some(1234.5), Some(123.4)), "1234→123 ms");
+    assert_eq!(least(None, Some(21.0)), "–→21 ms");
+}
+
 /// "dense no" and no price once stood above "1 → 1 GPU" without a word that those are of other
 /// requests.
 #[test]

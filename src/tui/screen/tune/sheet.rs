@@ -108,17 +108,17 @@ pub fn sheet(state: &State, model: &ModelView) -> Sheet {
 
 /// The columns for a page: the others are in the CSV.
 pub fn printed(state: &State) -> PrintedTable {
-    let column = |of, title, shown| PrintedColumn { of, title, shown };
+    let column = PrintedColumn::new;
     PrintedTable {
         columns: vec![
             column("what", "mask", ShownAs::Plain),
             column("kept_share", "K kept", ShownAs::Percent),
             column("kv_bytes_at_context", "KV", ShownAs::Bytes),
             column("steps", "steps", ShownAs::Plain),
-            column("kld_mean", "KLD", ShownAs::Plain),
-            column("kld_stderr", "±", ShownAs::Plain),
+            column("kld_mean", "KLD", ShownAs::Figure),
+            column("kld_stderr", "±", ShownAs::Figure),
             column("top1_agreement", "same top", ShownAs::Percent),
-            column("time_of_dense", "time", ShownAs::Plain),
+            column("time_of_dense", "time", ShownAs::Ratio),
         ],
         note: format!(
             "KLD in nats, mean and standard error over the steps; bytes at {} tokens; time of a step over that of a dense step beside it.",

@@ -66,6 +66,41 @@ fn exports_come_with_a_name_that_says_what_they_are_or_with_one_s_own() {
     );
 }
 
+/// The ending of a file says the format, so that it need not be typed twice.
+#[test]
+fn an_export_takes_its_format_from_the_ending_of_the_file() {
+    let mut state = ready();
+    for (typed, named, format) in [
+        ("my rows.csv", "my rows.csv", ExportFormat::Csv),
+        ("a.tex", "a.tex", ExportFormat::Tex),
+        ("json b.txt", "b.txt", ExportFormat::Json),
+    ] {
+        let expected = crate::tui::export::make(&state, format).unwrap();
+        act(&mut state, Command::Export);
+        letters(&mut state, typed);
+        let effects = key(&mut state, KeyCode::Enter);
+        let [Effect::Write { path, bytes, .. }] = effects.as_slice() else {
+            panic!("{typed}: {effects:?}")
+        };
+        assert_eq!((path.to_str(), bytes), (Some(named), &expected), "{typed}");
+    }
+    act(&mut state, Command::Export);
+    letters(&mut state, "rows.gif");
+    assert_eq!(key(&mut state, KeyCode::Enter), [], "no such format");
+}
+
+#[test]
+fn the_help_finds_its_glossary() {
+    let mut state = ready();
+    act(&mut state, Command::Help);
+    letters(&mut state, "glossary");
+    let all = crate::tui::app::palette::entries(&state);
+    let words = crate::tui::app::glossary::words();
+    assert!(!all.is_empty());
+    assert_eq!(all.len(), words.len());
+    assert!(all.iter().zip(&words).all(|(entry, (word, _))| entry.title == *word));
+}
+
 #[test]
 fn help_searches_and_runs_what_counts_here() {
     let mut state = ready();

@@ -180,6 +180,21 @@ fn points_of_a_sweep_are_named_by_what_they_keep_and_equal_ones_are_counted() {
     assert!(frame.contains(&pins_rule(&state)), "{frame}");
 }
 
+/// The maximum once stood in the column of the 99.9th percentile, which so few steps have not.
+#[test]
+fn a_file_has_a_percentile_only_of_enough_steps() {
+    for (steps, has_tail) in [(64, false), (999, false), (1_000, true)] {
+        let mut state = on_bench();
+        measure_changed(&mut state, |one| one.divergence.steps = steps);
+        assert!(column(&state, "kld_max").iter().all(|max| max == "0.04"), "{steps}");
+        let tails = column(&state, "kld_p999");
+        assert!(tails.iter().all(|tail| tail.is_empty() != has_tail), "{steps}: {tails:?}");
+        let md = String::from_utf8(make(&state, ExportFormat::Md).unwrap()).unwrap();
+        let title = if has_tail { "| 99.9 % |" } else { "| max |" };
+        assert!(md.lines().next().expect("titles").contains(title), "{steps}: {md}");
+    }
+}
+
 /// The longest rule of a row.
 fn pins_rule(state: &State) -> String {
     let rules = state.screens.bench.pins().iter().map(|pin| pin.rule.clone());
@@ -217,6 +232,15 @@ fn differences_within_their_errors_are_not_told_apart() {
     assert!(!row(0).contains('≈') && row(0).contains("0.72 ±.02"), "{frame}");
     let note = format!("≈ not told apart: KLD from {}'s", name(0));
     assert!(frame.contains(&note) && frame.contains("× dense from 1"), "{frame}");
+    // A file has the signs as well.
+    let made = |format| String::from_utf8(make(&state, format).unwrap()).unwrap();
+    let (md, tex) = (made(ExportFormat::Md), made(ExportFormat::Tex));
+    assert!(md.contains(" | ≈0.0101 | ") && md.contains(" | ≈0.99 | 0.97 | 1.01 |"), "{md}");
+    assert!(md.contains("≈ not told apart: KLD from "), "{md}");
+    assert!(tex.contains(" & $\\approx$0.0101 & "), "{tex}");
+    let flags = column(&state, "kld_not_told_apart");
+    assert_eq!(flags[..3], ["false", "true", "false"]);
+    assert_eq!(column(&state, "time_not_told_apart")[..3], ["false", "false", "true"]);
     // Seen from the baseline.
     letters(&mut state, "Gb");
     let frame = shown(&state);

@@ -218,9 +218,38 @@ fn widths(tuning: &Tuning, pane: &mut Pane<'_>) {
 }
 
 /// The title of what is measured.
-const QUALITY: [&str; 2] = ["quality and speed", "quality"];
+static QUALITY: [&str; 2] = ["quality and speed", "quality"];
 /// Columns from which on it is said in whole.
 const WIDE: u16 = 36;
+
+/// The title of what was measured in a pane of this width, and over which tokens. These come before
+/// all other words, because figures are of nothing else.
+fn measured_title(figures: &Measured, width: usize) -> (&'static str, String) {
+    let (steps, covered) = (figures.divergence.steps, figures.covered());
+    let place = figures.place().unwrap_or_else(|| covered.clone());
+    let forms = match figures.weakness() {
+        Some(weak) => vec![
+            vec![format!("{covered}, {weak}")],
+            vec![format!("{place}, {weak}")],
+            vec![format!("{steps} steps, {weak}"), weak],
+        ],
+        None => vec![
+            vec![format!("measured · {covered}, forced"), covered],
+            vec![place],
+            vec![format!("{steps} steps")],
+        ],
+    };
+    let titles = &QUALITY[usize::from(width < usize::from(WIDE))..];
+    for forms in &forms {
+        for title in titles {
+            let fits = |form: &&String| title.len() + 3 + form.chars().count() <= width;
+            if let Some(form) = forms.iter().find(fits) {
+                return (*title, form.clone());
+            }
+        }
+    }
+    (titles[titles.len() - 1], forms.into_iter().flatten().last().unwrap_or_default())
+}
 
 fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane: &mut Pane<'_>) {
     let theme = &state.theme;
@@ -257,19 +286,8 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
             return;
         }
         Freshness::Measured(figures) => {
-            let (steps, covered) = (figures.divergence.steps, figures.covered());
-            let forms = match figures.weakness() {
-                Some(weak) => {
-                    [format!("{covered}, {weak}"), format!("{steps} steps, {weak}"), weak]
-                }
-                None => [
-                    format!("measured · {covered}, forced"),
-                    covered,
-                    format!("measured · {steps} steps"),
-                ],
-            };
-            let room = usize::from(pane.area.width).saturating_sub(quality.len() + 3);
-            pane.title(quality, &best(room, forms));
+            let (title, note) = measured_title(figures, usize::from(pane.area.width));
+            pane.title(title, &note);
             (figures, true)
         }
         Freshness::Stale(figures) => {
@@ -367,4 +385,33 @@ fn whole(value: i64) -> String {
 
 fn weight(new: u64, old: u64) -> String {
     format!("{}{}", sign(new as f64 - old as f64), numbers::bytes(new.abs_diff(old)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::worker::event::{Event, Subject};
+    use crate::tui::testing::measured;
+
+    /// Which tokens figures are over was once the first that a narrow title lost.
+    #[test]
+    fn the_title_of_figures_says_their_tokens_before_all_other_words() {
+        let title = |repeats: usize, width| {
+            let Event::Measured(mut one) = measured(Subject::Now(0), 0.02, 0) else {
+                panic!("figures")
+            };
+            one.repeats = repeats;
+            let (title, note) = measured_title(&one, width);
+            format!("{title} {note}")
+        };
+        assert_eq!(title(0, 80), "quality and speed measured · 64 steps, ctx 1,601–1,664, forced");
+        assert_eq!(title(0, 46), "quality and speed 64 steps, ctx 1,601–1,664");
+        assert_eq!(title(0, 35), "quality 64 steps, ctx 1,601–1,664");
+        assert_eq!(title(0, 28), "quality ctx 1,601–1,664");
+        assert_eq!(title(0, 20), "quality 64 steps");
+        assert_eq!(title(64, 62), "quality and speed 64 steps, ctx 1,601–1,664, all in a loop");
+        assert_eq!(title(64, 54), "quality 64 steps, ctx 1,601–1,664, all in a loop");
+        assert_eq!(title(56, 42), "quality ctx 1,601–1,664, 56 in a loop");
+        assert_eq!(title(56, 34), "quality 64 steps, 56 in a loop");
+    }
 }
