@@ -42,18 +42,19 @@ pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer)
     let Some(asked) = view.asked() else {
         let n = last_token(state);
         let nothing = lost::why_nothing(state, n).filter(|_| n < state.run.pairs.len());
-        let why = match () {
-            () if model.info.solo => "the cache runs alone: there is no exact side",
-            () if state.replay => &steer::no_model("ask for it"),
-            () => &match nothing {
-                Some(lines) => {
-                    let key = state.key_on(Screen::Head, Command::Open);
-                    format!("{} ({key} shows the newest steps)", lines.join(" "))
-                }
-                None => state.awaited("comes with the first decode steps"),
-            },
+        let key = state.key_on(Screen::Head, Command::Open);
+        let why = match nothing {
+            _ if model.info.solo => vec!["the cache runs alone: there is no exact side".to_owned()],
+            _ if state.replay => vec![steer::no_model("ask for it")],
+            None => vec![state.awaited("comes with the first decode steps")],
+            Some(lines) => {
+                let newest = format!("({key} shows the newest steps)");
+                lines.iter().map(|line| (*line).to_owned()).chain([newest]).collect()
+            }
         };
-        put(buffer, area, 1, 1, Line::styled(why.to_owned(), dim));
+        for (line, y) in why.into_iter().zip(1..) {
+            put(buffer, area, 1, y, Line::styled(line, dim));
+        }
         return;
     };
     let (from, to) = asked.steps;
