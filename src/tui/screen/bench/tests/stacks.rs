@@ -59,7 +59,7 @@ fn names_of_a_sweep_differ_on_a_narrow_terminal() {
     letters(&mut state, "0P");
     state.size = (80, 24);
     let frame = shown(&state);
-    let rows: Vec<&str> = frame.lines().filter(|line| line.contains("iB   ")).collect();
+    let rows: Vec<&str> = frame.lines().filter(|line| line.contains("not measured")).collect();
     let name = |row: &str| row.trim_start_matches([' ', '●']).split("  ").next().map(str::to_owned);
     let names: Vec<String> = rows.iter().filter_map(|row| name(row)).collect();
     assert!(names.len() > 8, "{frame}");
