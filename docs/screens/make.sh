@@ -1,6 +1,6 @@
 #!/bin/bash
 # Makes the pictures in this folder from the running program: tmux is the terminal, pane2png.py the camera.
-#   docs/screens/make.sh [PYTHON]     needs tmux, Python with Pillow, fonts-dejavu-core, and `kscope fetch smollm2-135m`
+#   docs/screens/make.sh [PYTHON] ['PART ...']     needs tmux, Python with Pillow, fonts-dejavu-core, and `kscope fetch smollm2-135m`
 # Extra arguments for SmolLM2, such as a mask, come in SMOLLM2_ARGS.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -38,7 +38,8 @@ tour() { # NAME ARGUMENTS
     keys c c c; shoot "$name-live"
     keys j Enter; shoot "$name-layer"
     keys Enter; shoot "$name-head"
-    keys 3 N; sleep 1; shoot "$name-ab"
+    # The token that suffered most.
+    keys 3 W Enter; sleep 1; shoot "$name-ab"
     keys 4
     # With the points of a sweep where that takes seconds.
     [ "$name" != demo ] || { sleep 2; keys s; sleep 12; }
@@ -47,8 +48,6 @@ tour() { # NAME ARGUMENTS
     keys 7; shoot "$name-text"
     # The same for every model that is open.
     [ "$name" != demo ] || { keys 8 m; shoot demo-plan; }
-    # One row a rule, over the same steps.
-    [ "$name" != demo ] || { keys 0 a; sleep 2; keys s; sleep 12; shoot demo-bench; }
     # Help begins with the keys of the screen below it.
     keys 1 '?'; shoot "$name-help"
     keys Escape q
@@ -85,7 +84,18 @@ evaluation() {
     shoot demo-eval; keys q
 }
 
-tour demo
-learning
-evaluation
-tour smollm2 --model smollm2-135m ${SMOLLM2_ARGS:-}
+# A mask of every rule and the plans of other programs, over the same sampled steps.
+bench() {
+    open 120 40 --temperature 1
+    keys 0 a A; sleep 1; keys s; sleep 20
+    shoot demo-bench; keys q
+}
+
+for part in ${2:-demo bench learning evaluation smollm2}; do
+    case $part in
+        demo) tour demo ;;
+        smollm2) tour smollm2 --model smollm2-135m ${SMOLLM2_ARGS:-} ;;
+        bench | learning | evaluation) $part ;;
+        *) echo "$part: not a part" >&2; exit 2 ;;
+    esac
+done
