@@ -157,7 +157,7 @@ impl CacheArgs {
     /// flags.
     pub fn choices(&self, config: &Config, device: DeviceChoice) -> Result<Vec<GivenPlan>> {
         let masks = self.mask_file().into_iter().map(|path| read_mask(path, config));
-        let plans = self.plan.iter().map(|text| read_plan(text, config));
+        let plans = self.plan.iter().map(|text| read_plan("--plan", text, config));
         let given = |given: Result<GivenPlan>| {
             let given = given?;
             let given = GivenPlan { window: self.window(given.window)?, ..given };
@@ -226,8 +226,9 @@ fn note_scales(given: &GivenPlan) {
 }
 
 /// A plan by name or from a file, or what a file keeps at the widths of a name (`FILE*NAME`). A name
-/// wins over a file that is called so; `./NAME` is the file.
-pub fn read_plan(text: &str, config: &Config) -> Result<GivenPlan> {
+/// wins over a file that is called so; `./NAME` is the file. What is wrong is said of the `option` that
+/// it was given with.
+pub fn read_plan(option: &str, text: &str, config: &Config) -> Result<GivenPlan> {
     if CachePlan::NAMES.iter().any(|named| named.name == text) {
         return Ok(GivenPlan {
             name: text.to_owned(),
@@ -241,13 +242,14 @@ pub fn read_plan(text: &str, config: &Config) -> Result<GivenPlan> {
     if let Some((file, name)) = text.rsplit_once('*')
         && !path.exists()
     {
-        return times(file, name, config)
-            .map_err(|error| Error::of_code(error.exit_code(), format!("--plan {text}: {error}")));
+        return times(file, name, config).map_err(|error| {
+            Error::of_code(error.exit_code(), format!("{option} {text}: {error}"))
+        });
     }
     if !path.exists() && path.components().count() == 1 && path.extension().is_none() {
         let names: Vec<&str> = CachePlan::NAMES.iter().map(|named| named.name).collect();
         return Err(Error::input(format!(
-            "--plan {text}: there is no such file, and the named plans are {}",
+            "{option} {text}: there is no such file, and the named plans are {}",
             names.join(", ")
         )));
     }

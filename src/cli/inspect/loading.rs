@@ -59,7 +59,7 @@ pub(super) fn openers(asked: AskedSession) -> Openers {
             let full = CachePlan::full(config.mask_shape());
             return Ok((MaskInfo::named("dense", full), cache.window(Window::default())?));
         }
-        let given = read_plan(text, config).map_err(|error| {
+        let given = read_plan("--plan", text, config).map_err(|error| {
             // On the screen no option was typed.
             let sentence = error.to_string();
             PlanRefusal {
@@ -120,7 +120,7 @@ pub(super) fn loader(
             choice.given = Some(shipped);
         }
         let context = cache.context(&config)?;
-        let other = diff.as_deref().map(|text| read_plan(text, &config)).transpose()?;
+        let other = diff.as_deref().map(|text| read_plan("--diff", text, &config)).transpose()?;
         let other = other.map(GivenPlan::into_info);
         let sensitivity = sensitivity(given.as_deref(), choice.given.as_ref(), &opened)?;
         let of_files = opened.warnings.clone();

@@ -9,6 +9,7 @@ use crate::numbers::count;
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::model::ModelView;
+use crate::tui::app::pairs::AtWork;
 use crate::tui::app::run::{Phase, RunView};
 use crate::tui::app::state::{Dirty, Holds, OtherMask, State};
 use crate::tui::app::table::Metric;
@@ -83,7 +84,11 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
         Event::Retuned(retuned) => {
             if retuned.from.is_some() && generation == state.run.generation {
                 state.run.cut_back();
-                state.run.pairs.retuned();
+                if let Some(model) = &state.model {
+                    let was = AtWork { plan: model.plan().clone(), window: model.info.window };
+                    let now = AtWork { plan: retuned.mask.plan.clone(), window: retuned.window };
+                    state.run.pairs.retuned(was, &now);
+                }
                 state.run.retuned();
             }
             state.screens.ab.asked = None;
@@ -156,6 +161,11 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
 
 /// The engine refused something: where a key goes on all the same, it is named.
 fn refused(state: &mut State, wish: Wish, sentence: String) {
+    // A turn came between the question, which nobody typed, and the answer.
+    if wish == Wish::Explain && sentence.contains(EARLIER_TURN) {
+        state.screens.ab.asked = None;
+        return;
+    }
     let way_on = match &sentence {
         said if said.contains(NO_ROOM) || said.contains(NO_ANSWER) => {
             format!(": {}", steer::other_runs(state))

@@ -5,6 +5,7 @@ use crate::decode::divergence::{Divergence, StepDivergence};
 use crate::decode::lost::Lost;
 use crate::decode::worker::STRETCH;
 use crate::decode::worker::event::{Pair, Timed, Voice, weakness};
+use crate::mask::{CachePlan, Window};
 use crate::spread::Spread;
 use crate::tui::app::state::State;
 
@@ -22,6 +23,25 @@ pub enum ComparedSide {
     B,
 }
 
+/// What the pruned side decodes with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AtWork {
+    /// The mask or plan.
+    pub plan: CachePlan,
+    /// Its window.
+    pub window: Window,
+}
+
+/// A mask that was at work for some of the tokens.
+#[derive(Debug, Clone)]
+struct Before {
+    /// The last of its tokens.
+    to: usize,
+    was: AtWork,
+    /// Whether it is at work again.
+    is_again: bool,
+}
+
 /// Every step of both sides.
 #[derive(Debug, Clone, Default)]
 pub struct Pairs {
@@ -30,8 +50,8 @@ pub struct Pairs {
     first_difference: Option<usize>,
     /// Number of tokens when the current mask came into use; figures cover the tokens after it.
     pub since: usize,
-    /// Number of tokens at each change of the mask.
-    pub changes: Vec<usize>,
+    /// The masks before that, in order.
+    before: Vec<Before>,
     /// Both sides timed alone.
     pub timed: Option<Timed>,
     /// What a step lost, as the engine last reported it.
@@ -72,17 +92,34 @@ impl Pairs {
     pub fn rewind(&mut self, n: usize) {
         self.list.truncate(n);
         self.first_difference.take_if(|first| *first > n);
-        self.since = self.since.min(n);
-        self.changes.retain(|&at| at < n);
+        self.before.iter_mut().for_each(|before| before.to = before.to.min(n));
+        self.before.dedup_by_key(|before| before.to);
+        self.before.retain(|before| before.to > 0);
+        self.join();
         (self.lost, self.timed) = (None, None);
     }
 
-    /// Starts counting anew for another mask.
-    pub fn retuned(&mut self) {
+    /// Starts counting anew for another mask than the one that was at work. Where that one made no
+    /// token, and the mask before it comes back, its counting goes on.
+    pub fn retuned(&mut self, was: AtWork, now: &AtWork) {
         self.cut_back();
-        self.since = self.len();
-        self.changes.push(self.len());
+        if self.len() > self.since {
+            self.before.push(Before { to: self.len(), was, is_again: false });
+        }
+        self.before.iter_mut().for_each(|before| before.is_again = before.was == *now);
+        self.join();
         (self.lost, self.timed) = (None, None);
+    }
+
+    /// Counts from where the mask at work came into use: its tokens at the end are no earlier ones.
+    fn join(&mut self) {
+        self.before.pop_if(|last| last.is_again);
+        self.since = self.before.last().map_or(0, |last| last.to);
+    }
+
+    /// Numbers of tokens at which the mask changed.
+    pub fn changes(&self) -> impl Iterator<Item = usize> {
+        self.before.iter().map(|before| before.to)
     }
 
     /// B's text becomes A's, as the engine makes it.
@@ -134,16 +171,16 @@ impl Pairs {
         self.list.iter().rev().find_map(|pair| voice(pair, side)).map(|voice| voice.kv)
     }
 
-    /// Whether token `n` was made under an earlier mask than the one at work.
-    pub fn is_earlier(&self, n: usize) -> bool {
-        n <= self.since
+    /// Whether token `n` was made under another mask than the one at work.
+    pub fn is_of_another(&self, n: usize) -> bool {
+        self.before.iter().find(|before| n <= before.to).is_some_and(|before| !before.is_again)
     }
 
     /// Whether the sides differ at token `n` under the mask at work. Forced: they prefer different
     /// tokens. Free: it is the first token that differs.
     pub fn parts_at(&self, n: usize, mode: Mode) -> bool {
         match mode {
-            _ if self.is_earlier(n) => false,
+            _ if self.is_of_another(n) => false,
             Mode::Forced => {
                 self.get(n).and_then(|pair| pair.divergence).is_some_and(|step| !step.same_top)
             }
@@ -159,7 +196,7 @@ impl Pairs {
 
     /// The first token at which the sides differ since the current mask came into use.
     pub fn first_parting(&self, mode: Mode) -> Option<usize> {
-        self.next_parting(0, true, mode)
+        self.next_parting(self.since, true, mode)
     }
 
     /// Whether both texts are equal before token `n`.

@@ -204,6 +204,15 @@ pub fn replay(state: &mut State, order: ReplayOrder) -> Vec<Effect> {
     vec![Effect::Replay(order)]
 }
 
+/// Why nothing can be measured in this session, in a few words; `None` where it can.
+pub fn measures_nothing(state: &State) -> Option<&'static str> {
+    match &state.model {
+        _ if state.replay => Some("not in a recording"),
+        Some(model) if model.info.solo => Some("not with --solo: there is no dense side"),
+        _ => None,
+    }
+}
+
 /// That a recording has no model to do this with, in words that are the same everywhere.
 pub fn no_model(to: &str) -> String {
     format!("a recording has no model to {to}: `kscope` with the model does that live")

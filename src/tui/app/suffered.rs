@@ -24,13 +24,16 @@ const BEFORE: usize = 10;
 const AFTER: usize = 5;
 
 /// The tokens measured under the mask at work with their divergence in nats, the largest first;
-/// tokens that nobody compared are not among them.
+/// tokens that nobody compared are not among them. Where no token lost anything there are none.
 pub fn ranked(run: &RunView) -> Vec<(usize, f64)> {
     let pairs = &run.pairs;
     let measured = (pairs.since + 1..=pairs.len())
         .filter_map(|n| Some((n, pairs.get(n)?.divergence?.kld)))
         .filter(|(_, kld)| kld.is_finite());
     let mut all: Vec<(usize, f64)> = measured.collect();
+    if all.iter().all(|(_, kld)| *kld == 0.0) {
+        all.clear();
+    }
     all.sort_by(|x, y| y.1.total_cmp(&x.1));
     all
 }
@@ -64,6 +67,9 @@ pub fn about(state: &State) -> String {
 pub fn nothing(state: &State) -> &'static str {
     match &state.model {
         Some(model) if model.info.solo => "the cache runs alone: nothing is compared",
+        _ if state.run.pairs.divergence().steps > 0 => {
+            "no token lost anything: both sides are equal"
+        }
         _ if state.is_over() => "no token is compared under this mask: the run is over",
         _ => "no token is compared under this mask yet",
     }
@@ -147,7 +153,9 @@ mod tests {
 
     use super::*;
     use crate::decode::worker::event::Event;
+    use crate::mask::Window;
     use crate::tui::app::action::{Action, Command};
+    use crate::tui::app::pairs::AtWork;
     use crate::tui::app::update::update;
     use crate::tui::color::ColorDepth;
     use crate::tui::testing::{SMALL, act, draw, session, text};
@@ -175,7 +183,10 @@ mod tests {
     fn a_changed_mask_empties_the_list_of_what_it_did_not_measure() {
         let mut state = session(SMALL, ColorDepth::None);
         state.size = (120, 40);
-        state.run.pairs.retuned();
+        let model = state.model.as_ref().expect("a session");
+        let was = AtWork { plan: model.plan().clone(), window: model.info.window };
+        let now = AtWork { window: Window { sink: 4, ..was.window }, ..was.clone() };
+        state.run.pairs.retuned(was, &now);
         assert!(ranked(&state.run).is_empty());
         act(&mut state, Command::Suffered);
         let list = text(&draw(&state));
@@ -183,6 +194,27 @@ mod tests {
         assert!(list.contains(why), "{list}");
         act(&mut state, Command::Open);
         assert!(state.toast.as_ref().is_some_and(|told| told.sentence == why), "{:?}", state.toast);
+    }
+
+    /// Dense beside dense once listed its tokens as those that suffered most.
+    #[test]
+    fn where_nothing_is_lost_no_token_suffered() {
+        let mut state = session(SMALL, ColorDepth::None);
+        state.size = (120, 40);
+        let model = crate::tui::testing::info(SMALL);
+        let mut pairs = crate::tui::app::pairs::Pairs::default();
+        for n in 1..=20 {
+            let Event::Pair(mut pair) = crate::tui::testing::pair(&model, n, 399 + n) else {
+                panic!("a pair")
+            };
+            if let Some(step) = &mut pair.divergence {
+                step.kld = 0.0;
+            }
+            pairs.take(*pair);
+        }
+        state.run.pairs = pairs;
+        assert!(ranked(&state.run).is_empty());
+        assert_eq!(nothing(&state), "no token lost anything: both sides are equal");
     }
 
     #[test]

@@ -105,14 +105,14 @@ pub fn strip(state: &State, area: Rect, marks: Rect, buffer: &mut Buffer) {
             columns_of(all, area.width, x).filter_map(|n| Some((n, pairs.get(n)?.divergence?)));
         let (n, worst) = steps.max_by(|a, b| a.1.kld.total_cmp(&b.1.kld))?;
         let share = (worst.kld / LOW).ln() / (HIGH / LOW).ln();
-        let role = match (pairs.is_earlier(n), worst.same_top) {
+        let role = match (pairs.is_of_another(n), worst.same_top) {
             (true, _) => Role::Border,
             (false, true) => Role::Loss,
             (false, false) => Role::Warn,
         };
-        Some(Bar { share: share as f32, style: theme.style(role), shaded: pairs.is_earlier(n) })
+        Some(Bar { share: share as f32, style: theme.style(role), shaded: pairs.is_of_another(n) })
     });
-    for &change in pairs.changes.iter().filter(|&&change| change < all) {
+    for change in pairs.changes().filter(|&change| change < all) {
         let x = column_of(all, area.width, change + 1);
         put(buffer, marks, x, 0, Line::styled("┊", theme.style(Role::Dim)));
     }
@@ -127,7 +127,7 @@ pub fn strip(state: &State, area: Rect, marks: Rect, buffer: &mut Buffer) {
     let width = legend.width() as u16;
     if cursor + width + 4 < area.width {
         put(buffer, marks, area.width - width, 0, legend);
-    } else if cursor > width + 2 && pairs.changes.is_empty() {
+    } else if cursor > width + 2 && pairs.changes().next().is_none() {
         put(buffer, marks, 0, 0, legend);
     }
     put(buffer, marks, cursor, 0, Line::styled("▲", theme.style(Role::Accent)));
@@ -147,13 +147,15 @@ pub fn likeliest(state: &State, area: Rect, buffer: &mut Buffer) {
     pane.title("likeliest", &best(room, [format!("at the cursor, {place}"), place]));
     let Some(pair) = state.run.pairs.get(at(state)) else { return };
     let half = pane.area.width / 2;
-    let is_earlier = state.run.pairs.is_earlier(at(state));
+    let is_of_another = state.run.pairs.is_of_another(at(state));
     let (a, b) = (voice(pair, ComparedSide::A), voice(pair, ComparedSide::B));
     if let Some(row) = pane.take(1) {
         put(pane.buffer, row, 0, 0, Line::styled("A dense", theme.style(Role::Dim)));
-        let planned = state.model.as_ref().is_some_and(|model| model.widths.is_some());
+        let model = state.model.as_ref();
+        let planned = model.is_some_and(|model| model.widths.is_some());
         let name = match planned {
-            _ if is_earlier => "B before",
+            _ if is_of_another => "B then",
+            _ if model.is_some_and(|model| model.plan().is_full()) => "B dense",
             true => "B planned",
             false => "B masked",
         };
@@ -189,13 +191,13 @@ pub fn likeliest(state: &State, area: Rect, buffer: &mut Buffer) {
             ]));
         }
         None if at(state) <= 1 => pane.note("the exact prefill gave this one"),
-        None if is_earlier => {}
+        None if is_of_another => {}
         None if state.feed() == Mode::Free => pane.note("the texts differ: no divergence"),
         None => {}
     }
-    if is_earlier && at(state) > 1 {
+    if is_of_another && at(state) > 1 {
         let words = [
-            "measured before, under another mask or plan",
+            "measured then, under another mask or plan",
             "measured under another mask",
             "under another mask",
         ];

@@ -9,6 +9,7 @@ use crate::decode::lost::Asked;
 use crate::decode::session::Finish;
 use crate::decode::worker::EngineOrder as Order;
 use crate::decode::worker::event::{Event, Pair, Retuned, Timed};
+use crate::mask::Window;
 use crate::spread::Spread;
 use crate::tui::app::action::{Action, Command, Effect};
 use crate::tui::app::areas;
@@ -274,7 +275,8 @@ fn free_texts_part_once_and_a_change_of_the_mask_brings_them_together() {
     );
     assert!(text(&draw(&state)).contains("the texts differ before this token"));
     let mask = model.mask.clone().unwrap();
-    let retuned = Retuned { revision: 1, mask, window: model.window, from: Some(6), ms: 1.0 };
+    let window = Window { sink: 4, ..model.window };
+    let retuned = Retuned { revision: 1, mask, window, from: Some(6), ms: 1.0 };
     send(&mut state, Event::Retuned(Box::new(retuned)));
     assert_eq!((state.run.pairs.len(), state.run.generated(), state.run.pairs.since), (6, 6, 6));
     assert!(state.run.pairs.together_before(7));
@@ -297,21 +299,41 @@ fn what_was_measured_under_an_earlier_mask_says_so() {
     assert!(before.contains("B masked") && before.contains('‹'), "{before}");
     letter(&mut state, 'i');
     assert!(state.explained.take().is_some_and(|said| said.contains("under the mask")));
-    let mask = model.mask.clone().unwrap();
-    let retuned = Retuned { revision: 1, mask, window: model.window, from: Some(n), ms: 1.0 };
-    send(&mut state, Event::Retuned(Box::new(retuned)));
-    state.screens.ab.cursor = Some(parted);
+    let use_window = |state: &mut State, window: Window, from: usize| {
+        let mask = model.mask.clone().unwrap();
+        let retuned = Retuned { revision: 1, mask, window, from: Some(from), ms: 1.0 };
+        send(state, Event::Retuned(Box::new(retuned)));
+        state.screens.ab.cursor = Some(parted);
+    };
+    let other = Window { sink: 4, ..model.window };
+    use_window(&mut state, other, n);
     let after = text(&draw(&state));
-    assert!(after.contains("B before") && after.contains("under another mask"), "{after}");
+    assert!(after.contains("B then") && after.contains("under another mask"), "{after}");
     let panes: Vec<&str> = after.lines().skip(3).take(8).collect();
     assert!(!panes.iter().any(|line| line.contains('‹')), "{after}");
     letter(&mut state, 'i');
-    assert!(state.explained.take().is_some_and(|said| said.contains("under an earlier mask")));
-    // A token under the mask at work is its own again.
+    assert!(state.explained.take().is_some_and(|said| said.contains("under another mask")));
+
+    // Taken back before a token came, everything is as it was.
+    use_window(&mut state, model.window, n);
+    let undone = text(&draw(&state));
+    assert!(undone.contains("B masked") && undone.contains('‹'), "{undone}");
+    assert_eq!(state.run.pairs.since, 0);
+
+    // A token under the mask at work is its own, and those of the first are its own once it is back.
+    use_window(&mut state, other, n);
     send(&mut state, pair(&model, n + 1, 400 + n));
     state.screens.ab.cursor = Some(n + 1);
     let newest = text(&draw(&state));
     assert!(newest.contains("B masked") && !newest.contains("under another mask"), "{newest}");
+    use_window(&mut state, model.window, n + 1);
+    assert_eq!(state.run.pairs.since, n + 1, "figures in the mean are of one stretch");
+    let back = text(&draw(&state));
+    assert!(back.contains("B masked") && !back.contains("under another mask"), "{back}");
+    assert!(state.run.pairs.is_of_another(n + 1) && !state.run.pairs.is_of_another(n));
+    // Without the other's token it is one stretch again.
+    send(&mut state, Event::Rewound(n));
+    assert_eq!(state.run.pairs.since, 0);
 }
 
 #[test]

@@ -96,7 +96,7 @@ pub fn explained(state: &State) -> Option<String> {
         Some(format!("«{}» at {:.1} %", on_one_line(&own.text), own.p * 100.0))
     };
     let (a, b) = (choice(&pair.a)?, choice(&pair.b)?);
-    let mask = if state.run.pairs.is_earlier(n) { "an earlier mask" } else { "the mask" };
+    let mask = if state.run.pairs.is_of_another(n) { "another mask" } else { "the mask" };
     let Some(step) = &pair.divergence else {
         return Some(format!(
             "Token {n}: the dense side A finds {a} likeliest, the side B under {mask} {b}. This token is not compared: it comes from the exact prefill, or the texts have parted."

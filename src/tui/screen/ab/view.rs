@@ -153,7 +153,7 @@ fn side(state: &State, model: &ModelView, side: ComparedSide, area: Rect, buffer
         let mut style = match (word.parts, side) {
             (true, _) => theme.style(Role::Warn).add_modifier(Modifier::BOLD),
             (false, ComparedSide::A) => theme.style(Role::Text),
-            (false, ComparedSide::B) if pairs.is_earlier(word.n) => theme.style(Role::Dim),
+            (false, ComparedSide::B) if pairs.is_of_another(word.n) => theme.style(Role::Dim),
             (false, ComparedSide::B) => theme.style(Role::Text),
         };
         if word.asked {

@@ -13,6 +13,7 @@ use crate::numbers::count;
 use crate::tui::app::action::Command;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::state::State;
+use crate::tui::app::steer;
 use crate::tui::app::strips::{LABEL, columns};
 use crate::tui::app::text_lines;
 use crate::tui::app::text_lines::wrap;
@@ -70,8 +71,9 @@ pub(super) fn keys(state: &State, tuning: &Tuning, pane: &mut Pane<'_>) {
         (Command::PinSweep, "pins the points of Tune's sweep".to_owned()),
         (Command::Sweep, format!("then measures all rows over the last {STRETCH} steps")),
     ] {
-        let is_off = state.replay && matches!(command, Command::PinSweep | Command::Sweep);
-        let does = if is_off { format!("{does}: not in a recording") } else { does };
+        let why = steer::measures_nothing(state)
+            .filter(|_| matches!(command, Command::PinSweep | Command::Sweep));
+        let does = why.map_or_else(|| does.clone(), |why| format!("{does}: {why}"));
         let room = width.saturating_sub(KEY);
         pane.line(Line::from(vec![
             Span::styled(format!("{:<KEY$}", key(state, command)), theme.style(Role::Accent)),

@@ -153,7 +153,7 @@ pub(super) fn notes(state: &State, rows: &BenchRows<'_>) -> Vec<BenchNote> {
     let bench = &state.screens.bench;
     let mut notes = Vec::new();
     let mut say = |text: String, role: Role| notes.push(BenchNote { text, role });
-    if let Some(steps) = too_few(state).filter(|_| !state.replay) {
+    if let Some(steps) = too_few(state).filter(|_| steer::measures_nothing(state).is_none()) {
         say(few_words(state, steps), Role::Warn);
     }
     if let Some(unpruned) = unpruned(state) {
@@ -164,6 +164,9 @@ pub(super) fn notes(state: &State, rows: &BenchRows<'_>) -> Vec<BenchNote> {
     }
     if let Some((text, role)) = recalls(state, rows, "–") {
         say(text, role);
+    }
+    if bench.over().is_some() {
+        say("± is a standard error of KLD, and a 95 % interval of × dense".to_owned(), Role::Dim);
     }
     let alike = alike(state, rows);
     if !alike.is_empty() {

@@ -1,6 +1,6 @@
 //! What the Eval screen knows of the rows: their recall, and what that rests on.
 
-use crate::eval::run::{Average, Figures};
+use crate::eval::run::{Average, Figures, Row};
 use crate::numbers::{count, counted};
 use crate::tui::app::state::State;
 use crate::tui::screen::bench::state::Pinned;
@@ -14,6 +14,8 @@ pub(super) struct Recall {
     pub answers: usize,
     /// Tasks that these are of.
     pub tasks: usize,
+    /// Tasks that dense fails, which the mean leaves out.
+    pub failed: usize,
     /// Tokens of the prompts, at most.
     pub ctx: usize,
     /// Samples that the evaluation has, and all of them, where some are missing: it still runs, or was
@@ -35,8 +37,12 @@ impl Recall {
         let partial = self.partial.map_or_else(String::new, |(done, all)| {
             format!(", partial: the evaluation has {} of {} samples", count(done), count(all))
         });
+        let failed = match self.failed {
+            0 => String::new(),
+            n => format!(", without {} that dense fails", counted(n, "task", "tasks")),
+        };
         format!(
-            "the mean of {} to {} at {} tokens{partial}",
+            "the mean of {} to {} at {} tokens{failed}{partial}",
             counted(self.answers, "answer", "answers"),
             counted(self.tasks, "task", "tasks"),
             count(self.ctx)
@@ -58,6 +64,7 @@ pub(super) fn recall(state: &State, pin: &Pinned) -> Option<Recall> {
         score: average.score?,
         answers: answers(figures, average),
         tasks: average.tasks.len(),
+        failed: rows_of(figures, average).filter(|row| !row.informative).count(),
         ctx: average.ctx,
         partial: (done < all).then_some((done, all)),
     })
@@ -65,12 +72,15 @@ pub(super) fn recall(state: &State, pin: &Pinned) -> Option<Recall> {
 
 /// Answers that a mean is of.
 fn answers(figures: &Figures, average: &Average) -> usize {
-    let own = figures.rows.iter().filter(|row| {
+    rows_of(figures, average).filter(|row| row.informative).map(|row| row.n).sum()
+}
+
+/// The tasks of its mask at its length.
+fn rows_of<'a>(figures: &'a Figures, average: &'a Average) -> impl Iterator<Item = &'a Row> {
+    figures.rows.iter().filter(|row| {
         (&row.suite, row.ctx, &row.mask) == (&average.suite, average.ctx, &average.mask)
-            && row.informative
             && !row.again
-    });
-    own.map(|row| row.n).sum()
+    })
 }
 
 /// The recall of a row in a sentence: its basis, or that it has none. `None` before anything was

@@ -180,6 +180,26 @@ fn a_run_that_goes_on_is_paused_before_rows_are_measured() {
     assert_eq!(act(&mut state, Command::Sweep), []);
 }
 
+/// A session alone once offered the keys of a measurement that it can never make.
+#[test]
+fn a_session_alone_offers_no_measurement() {
+    let mut state = on_bench();
+    state.model.as_mut().unwrap().info.solo = true;
+    state.size = (120, 40);
+    assert!(shown(&state).contains("steps: not with --solo"), "{}", shown(&state));
+    letters(&mut state, "p");
+    state.toast = None;
+    let frame = shown(&state);
+    assert!(frame.contains("not measured: not with --solo"), "{frame}");
+    assert!(!frame.contains("s measures"), "{frame}");
+    assert_eq!(act(&mut state, Command::Sweep), []);
+    assert!(state.toast.take().is_some_and(|told| told.sentence.contains("--solo")));
+    letters(&mut state, "4");
+    let frame = shown(&state);
+    assert!(frame.contains("not with --solo") && !frame.contains("s sweeps"), "{frame}");
+    assert_eq!(act(&mut state, Command::Sweep), []);
+}
+
 #[test]
 fn trials_of_tune_and_of_the_bench_take_nothing_from_one_another() {
     let mut state = on_bench();

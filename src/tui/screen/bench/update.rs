@@ -169,6 +169,10 @@ fn measure(state: &mut State) -> Vec<Effect> {
         state.tell(steer::no_model("measure with"), false);
         return Vec::new();
     }
+    if let Some(why) = steer::measures_nothing(state) {
+        state.tell(format!("nothing is measured here: {why}"), false);
+        return Vec::new();
+    }
     let bench = &mut state.screens.bench;
     if bench.is_running(state.run.generation) {
         bench.stop();

@@ -10,6 +10,7 @@ use crate::tui::app::action::Command;
 use crate::tui::app::areas;
 use crate::tui::app::editing::with_bar;
 use crate::tui::app::state::State;
+use crate::tui::app::steer;
 use crate::tui::app::text_lines::wrap;
 use crate::tui::color::Role;
 use crate::tui::fitting::{best, named};
@@ -224,6 +225,8 @@ fn note(state: &State, pages: &[Vec<usize>], page: usize, is_short: bool) -> Str
             false if is_short => parts.push(format!("{few}{covered}")),
             false => parts.push(format!("{few}over the same {covered}")),
         }
+    } else if let Some(why) = steer::measures_nothing(state) {
+        parts.push(format!("not measured: {why}"));
     } else if !bench.pins().is_empty() {
         parts.push(format!("{measures} measures{}", about(bench.pins().len())));
     }

@@ -147,6 +147,10 @@ fn sweep(state: &mut State) -> Vec<Effect> {
         state.tell(steer::no_model("measure with"), false);
         return Vec::new();
     }
+    if let Some(why) = steer::measures_nothing(state) {
+        state.tell(format!("nothing is measured here: {why}"), false);
+        return Vec::new();
+    }
     let generation = state.run.generation;
     let (Some(model), Some(tuning)) = (&state.model, &mut state.screens.tune) else {
         return Vec::new();

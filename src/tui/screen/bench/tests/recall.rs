@@ -54,6 +54,22 @@ fn a_recall_says_what_it_rests_on_and_rows_without_one_have_a_sign() {
     assert!(row(&whole, 0).contains(" 63.3 %"), "{}", shown(&whole));
 }
 
+/// A task that dense fails is in no mean, which nothing once said.
+#[test]
+fn a_recall_says_how_many_tasks_dense_fails() {
+    let mut state = with_recall(|_| ());
+    let first = &state.screens.bench.pins()[0];
+    let mut results = evaluated();
+    results.header.masks[0].fingerprint = first.fingerprint.clone();
+    results.header.masks[0].window = first.draft.window;
+    for record in results.records.iter_mut().filter(|record| record.task == "vt") {
+        record.answers.iter_mut().for_each(|answer| answer.score = 0.0);
+    }
+    state.screens.eval.figures = Some(Arc::new(Figures::of(&results)));
+    let words = "20 answers to 2 tasks at 1,024 tokens, without 1 task that dense fails, partial";
+    assert!(flat(&state).contains(words), "{}", shown(&state));
+}
+
 /// Evaluations know a plan, and a window: with another one it is another cache.
 #[test]
 fn the_recall_of_another_window_is_not_that_of_the_row() {

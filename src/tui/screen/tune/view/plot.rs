@@ -11,6 +11,7 @@ use crate::tui::app::action::Command;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
+use crate::tui::app::steer;
 use crate::tui::color::Role;
 use crate::tui::paint::{number, put, ratio, roughly};
 use crate::tui::screen::Screen;
@@ -30,7 +31,7 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
     let key =
         state.keys.key_of(KeyContext::Screen(Screen::Tune), Command::Sweep).unwrap_or_default();
     let note = match (done, all) {
-        _ if state.replay => "not in a recording".to_owned(),
+        _ if let Some(why) = steer::measures_nothing(state) => why.to_owned(),
         (_, 0) => format!("{key} sweeps{}", about(state, Sweep::length(tuning.sources()))),
         (done, all) if tuning.sweep.is_running() => {
             format!("{done} of {all}{} left · {key} stops", about(state, all - done))
