@@ -177,11 +177,11 @@ pub fn cases(cases: &mut Vec<Case>) {
         "--color mud --plain",
         "--plain --max-new 1 --record r.jsonl --mask nope",
         "--plain --max-new 1 --record nope/r.jsonl",
-        "--plain --max-new 1 --diff nope",
         "--plain --max-new 1 --sensitivity nope",
     ] {
         cases.push(line(other));
     }
+    cases.push(line("--plain --max-new 1 --diff nope").naming("--diff nope"));
     let long = "x".repeat(5000);
     cases.push(line(&format!("run --prompt a --model {long}")));
     cases.push(line(&format!(
