@@ -138,6 +138,7 @@ fn what_the_engine_refuses_is_said_and_stays_a_proposal() {
     );
     assert!(text(&draw(&state)).contains("channels are gone"));
     // A refused sweep has ended.
+    state.model.as_mut().unwrap().info.solo = false;
     press(&mut state, 's');
     assert!(tuning(&state).sweep.is_running());
     send(&mut state, Event::Refused { wish: Wish::Explain, sentence: "no such step".into() });
