@@ -296,6 +296,7 @@ impl State {
             log,
             export_folder,
         } = beginning;
+        let keys = keys.shown_in(theme.depth);
         let text = match &plan.prompt {
             Prompt::Text { text, .. } | Prompt::Facts { text } => text.as_str(),
             Prompt::Tokens(_) => "",
