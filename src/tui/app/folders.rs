@@ -8,7 +8,6 @@ use crate::model::load::{FETCHABLE, Fetchable};
 use crate::tui::app::path_prompt::{Listing, PathFor};
 use crate::tui::app::state::RecentFiles;
 use crate::tui::app::state_folder;
-use crate::tui::screen::eval::state::EvalField;
 use crate::{Error, Result, error, input_file};
 
 /// The file of the recent files, in the state folder.
@@ -134,6 +133,7 @@ impl RecentFiles {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tui::screen::eval::state::EvalField;
     use crate::tui::screen::learn::state::Field;
 
     #[test]
