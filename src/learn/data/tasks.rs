@@ -275,6 +275,7 @@ pub fn draw_of_length(model: &Model, task: Task, draw: &Draw<'_>) -> Result<Toke
         tokens.prefix.len() + tokens.questions.iter().map(question).max().unwrap_or(0)
     };
     let (mut bytes, mut shortest) = (draw.tokens * 3, usize::MAX);
+    let mut longest_that_fits: Option<(usize, Tokens)> = None;
     for attempt in 0..ALL_TRIES {
         let tokens = tokens(model, task, &self::draw(task, draw, bytes)?)?;
         let found = longest(&tokens);
@@ -288,20 +289,22 @@ pub fn draw_of_length(model: &Model, task: Task, draw: &Draw<'_>) -> Result<Toke
             return Ok(tokens);
         }
         shortest = shortest.min(found);
+        let is_longer = longest_that_fits.as_ref().is_none_or(|(held, _)| found > *held);
+        if found <= draw.tokens && is_longer {
+            longest_that_fits = Some((found, tokens));
+        }
         // Aim a little lower, so that the next try fits.
         let aim = if attempt < TRIES { 93 } else { 70 };
         bytes = (bytes * draw.tokens * aim / 100 / found.max(1)).max(1);
     }
-    Err(Error::input(does_not_fit(task, draw, shortest)))
+    let fits = longest_that_fits.map(|(_, tokens)| tokens);
+    fits.ok_or_else(|| Error::input(does_not_fit(task, draw, shortest)))
 }
 
 /// Why no sample of so many tokens was made, and what helps.
 fn does_not_fit(task: Task, draw: &Draw<'_>, shortest: usize) -> String {
     let wanted = count(draw.tokens);
-    let shortest = match shortest > draw.tokens {
-        true => format!("the shortest that was made has {}", count(shortest)),
-        false => format!("those that fit have {} and fewer", count(draw.tokens / 2)),
-    };
+    let shortest = format!("the shortest that was made has {}", count(shortest));
     match task {
         Task::Codes | Task::Passkey | Task::MultiValue if !draw.haystack.pieces.is_empty() => {
             format!(
