@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::model::demo::generator::sentence;
 use crate::model::fetch::texts::DOMAINS;
+use crate::numbers::{count, counted};
 use crate::random::SplitMix64;
 use crate::{Error, Result, error, input_file};
 
@@ -72,6 +73,9 @@ const LEARNED: [&str; 2] = ["moby-dick", "debian-policy"];
 
 /// Endings of the files that are taken from a folder.
 const ENDINGS: [&str; 4] = ["txt", "md", "jsonl", "ndjson"];
+
+/// Fewest bytes of texts that are learned from: two paragraphs or so.
+const LEAST_BYTES: usize = 1_000;
 
 /// The files that paths stand for: `~` is the home folder, and a folder stands for the texts in it,
 /// in the order of their names, without those of folders inside.
@@ -211,12 +215,49 @@ impl Haystack {
     }
 
     /// About `bytes` of text, like [`Self::passage`], split into sentences.
-    pub fn sentences(&self, part: HaystackPart, bytes: usize, rng: &mut SplitMix64) -> Vec<String> {
+    ///
+    /// # Errors
+    /// When there is no sentence in it: the texts are too short.
+    pub fn sentences(
+        &self,
+        part: HaystackPart,
+        bytes: usize,
+        rng: &mut SplitMix64,
+    ) -> Result<Vec<String>> {
         let text = self.passage(part, bytes, rng).split_whitespace().collect::<Vec<_>>().join(" ");
         let mut sentences: Vec<String> =
             text.split_inclusive(". ").map(|sentence| sentence.trim().to_owned()).collect();
         sentences.retain(|sentence| !sentence.is_empty());
-        sentences
+        if sentences.is_empty() {
+            return Err(self.too_short());
+        }
+        Ok(sentences)
+    }
+
+    /// Refuses texts that are too short to learn from, before anything is done with them.
+    ///
+    /// # Errors
+    /// When there are texts, and fewer than [`LEAST_BYTES`] in all.
+    pub fn check_length(&self) -> Result<()> {
+        let bytes: usize = self.pieces.iter().map(|piece| piece.text.len()).sum();
+        match self.pieces.is_empty() || bytes >= LEAST_BYTES {
+            true => Ok(()),
+            false => Err(self.too_short()),
+        }
+    }
+
+    /// That there is too little text, how much there is, and how much is needed.
+    fn too_short(&self) -> Error {
+        let bytes: usize = self.pieces.iter().map(|piece| piece.text.trim().len()).sum();
+        let names = match &self.pieces[..] {
+            [one] => format!("{} is too short: it has", one.name),
+            all => format!("the {} texts are too short: they have", count(all.len())),
+        };
+        Error::input(format!(
+            "{names} {} of text, and at least {} are needed, without long blanks; the last sixth of a text is held out for the check",
+            counted(bytes, "byte", "bytes"),
+            count(LEAST_BYTES)
+        ))
     }
 }
 
@@ -250,5 +291,22 @@ mod tests {
         let loaded = load(&several, "text").expect("texts");
         let names: Vec<&str> = loaded.pieces.iter().map(|piece| piece.name.as_str()).collect();
         assert_eq!(names, ["a.txt", "b.md", "b.md"]);
+    }
+    #[test]
+    fn texts_that_are_too_short_are_refused_before_anything_is_done() {
+        let of = |texts: &[usize]| Haystack {
+            pieces: texts
+                .iter()
+                .map(|&n| HaystackPiece::new("a.txt".to_owned(), "x".repeat(n)))
+                .collect(),
+        };
+        let refused = of(&[2]).check_length().expect_err("two letters").to_string();
+        assert!(refused.starts_with("a.txt is too short: it has 2 bytes"), "{refused}");
+        let refused = of(&[400, 599]).check_length().expect_err("both").to_string();
+        assert!(refused.contains("2 texts") && refused.contains("999 bytes"), "{refused}");
+        assert!(refused.contains("at least 1,000 are needed"), "{refused}");
+        for enough in [&[1_000][..], &[400, 600], &[]] {
+            of(enough).check_length().expect("enough, or generated sentences");
+        }
     }
 }

@@ -127,14 +127,19 @@ pub fn default_tasks(model: &Model) -> Vec<Task> {
 
 /// The haystack from the user's files or otherwise from the fetched texts, and the local texts of
 /// other kinds. The demo model uses generated sentences where no file is named.
+///
+/// # Errors
+/// Files that cannot be read, and texts that are too short to learn from.
 pub fn texts(
     model: &Model,
     files: &[PathBuf],
     field: &str,
 ) -> Result<(Haystack, Vec<HaystackPiece>)> {
-    match model.name == "demo" {
-        true if files.is_empty() => Ok(Default::default()),
-        true => Ok((data::load(files, field)?, Vec::new())),
-        false => Ok((data::load(files, field)?, data::held_out()?)),
+    let is_demo = model.name == "demo";
+    if is_demo && files.is_empty() {
+        return Ok(Default::default());
     }
+    let haystack = data::load(files, field)?;
+    haystack.check_length()?;
+    Ok((haystack, if is_demo { Vec::new() } else { data::held_out()? }))
 }

@@ -76,9 +76,14 @@ impl Pool {
     ) -> Result<Self> {
         let mut pool =
             Self { samples: Vec::new(), dense: Vec::new(), prefill: Duration::ZERO, tokens: 0 };
-        for index in 0..wanted.samples {
+        // What cannot be made of these texts is said before the first prefill.
+        let drawn = (0..wanted.samples).map(|index| {
+            progress(0)?;
+            tokens_of(model, wanted, index)
+        });
+        let drawn: Vec<Tokens> = drawn.collect::<Result<_>>()?;
+        for (index, tokens) in drawn.into_iter().enumerate() {
             progress(index)?;
-            let tokens = tokens_of(model, wanted, index)?;
             let branches: Vec<_> =
                 tokens.questions.iter().map(|q| (q.tail.clone(), q.answer.clone())).collect();
             let began = Instant::now();

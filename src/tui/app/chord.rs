@@ -55,6 +55,25 @@ impl Chord {
     }
 }
 
+impl Chord {
+    /// The key for terminals without Unicode: signs of keys, which would become signs that other keys
+    /// have, are words.
+    pub fn in_ascii(&self) -> String {
+        let word = match self.code {
+            KeyCode::Char(' ') => "space",
+            KeyCode::Up => "up",
+            KeyCode::Down => "down",
+            KeyCode::Left => "left",
+            KeyCode::Right => "right",
+            KeyCode::Enter => "ent",
+            _ => return self.to_string(),
+        };
+        let ctrl = if self.ctrl { "^" } else { "" };
+        let alt = if self.alt { "alt-" } else { "" };
+        format!("{ctrl}{alt}{word}")
+    }
+}
+
 const NAMES: &[(&str, KeyCode)] = &[
     ("space", KeyCode::Char(' ')),
     ("enter", KeyCode::Enter),

@@ -8,7 +8,7 @@ use crate::tui::app::action::{Command, Effect, PlanUse};
 use crate::tui::app::path_prompt::PathFor;
 use crate::tui::app::place::Place;
 use crate::tui::app::run::{Phase, RunView};
-use crate::tui::app::state::{OtherMask, Overlay, State};
+use crate::tui::app::state::{Holds, OtherMask, Overlay, State};
 use crate::tui::app::steer;
 use crate::tui::export::take;
 use crate::tui::screen::eval::state::Evaluation;
@@ -32,10 +32,15 @@ pub fn take_path(state: &mut State, purpose: PathFor, typed: String) -> Vec<Effe
 /// The paths of a form's field were looked for: what is there is taken, what is not is typed again.
 pub fn looked_for(state: &mut State, purpose: PathFor, typed: &str, trouble: Option<String>) {
     if let Some(sentence) = trouble {
-        if state.overlay.is_none() {
+        let is_typed_again = state.overlay.is_none();
+        if is_typed_again {
             state.type_path(purpose, typed);
         }
-        return state.tell(sentence, true);
+        state.tell(sentence, true);
+        if let Some(toast) = state.toast.as_mut().filter(|_| is_typed_again) {
+            toast.holds = Holds::PathTyped;
+        }
+        return;
     }
     match purpose {
         PathFor::Learn(field) => learn::update::set(state, field, typed),

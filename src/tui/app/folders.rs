@@ -3,13 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use crate::eval::sources::files_of;
-use crate::learn::data::{SENTENCES, haystack_files};
-use crate::model::fetch::texts::DOMAINS;
+use crate::learn::data::haystack_files;
 use crate::model::load::{FETCHABLE, Fetchable};
 use crate::tui::app::path_prompt::{Listing, PathFor};
 use crate::tui::app::state::RecentFiles;
 use crate::tui::app::state_folder;
-use crate::tui::screen::eval::state::EvalField;
 use crate::{Error, Result, error, input_file};
 
 /// The file of the recent files, in the state folder.
@@ -40,12 +38,8 @@ pub fn expanded_path(path: &Path) -> PathBuf {
 /// Why what was typed for a field cannot be taken; `None` where everything is there: what is read
 /// itself, and of a file that is written its folder.
 pub fn trouble(purpose: PathFor, typed: &str) -> Option<String> {
-    // Fetched texts have names, as models do.
-    let is_name = |path: &str| {
-        purpose == PathFor::Eval(EvalField::Text)
-            && (path == SENTENCES || DOMAINS.iter().any(|domain| domain.name == path))
-    };
-    purpose.paths(typed).into_iter().filter(|path| !is_name(path)).find_map(|path| {
+    let paths = purpose.paths(typed).into_iter();
+    paths.filter(|path| !purpose.is_text_name(path)).find_map(|path| {
         let expanded = expanded(path);
         if purpose.is_read() {
             if !expanded.exists() {
@@ -139,6 +133,7 @@ impl RecentFiles {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tui::screen::eval::state::EvalField;
     use crate::tui::screen::learn::state::Field;
 
     #[test]

@@ -228,7 +228,7 @@ pub fn footer(state: &State, area: Rect, buffer: &mut Buffer) {
     let hints: Vec<(String, &str, bool)> = labelled
         .filter_map(|row| {
             let is_help = row.command == Command::Help;
-            Some((row.keys.first()?.to_string(), row.label, is_help))
+            Some((row.shown().next()?, row.label, is_help))
         })
         .collect();
     let width =

@@ -10,6 +10,7 @@ use crate::tui::app::chord::Chord;
 use crate::tui::app::editing::{EDITING, EDITING_LINES};
 use crate::tui::app::key_rows;
 use crate::tui::app::key_rows::KeyBinding;
+use crate::tui::color::ColorDepth;
 use crate::tui::screen::Screen;
 use crate::{Error, Result};
 
@@ -105,9 +106,18 @@ pub struct KeyRow {
     pub label: &'static str,
     /// What it does, for the help.
     pub about: &'static str,
+    /// Whether keys are shown in seven-bit characters.
+    pub is_ascii: bool,
 }
 
 impl KeyRow {
+    /// The keys as they are shown.
+    pub fn shown(&self) -> impl Iterator<Item = String> {
+        let is_ascii = self.is_ascii;
+        let own = move |key: &Chord| if is_ascii { key.in_ascii() } else { key.to_string() };
+        self.keys.iter().map(own)
+    }
+
     /// Whether it does anything in a recording, which has no model to decode, learn or measure with.
     pub fn works_in_recording(&self) -> bool {
         use Command as C;
@@ -147,7 +157,7 @@ impl KeyTable {
         let mut rows = Vec::new();
         for (context, (command, keys, label, about)) in defaults() {
             let keys = keys.split(' ').map(Chord::parse).collect::<Result<_>>()?;
-            rows.push(KeyRow { context, command, keys, label, about });
+            rows.push(KeyRow { context, command, keys, label, about, is_ascii: false });
         }
         for (context, commands) in changes {
             let known = KeyContext::all().find(|known| known.name() == context);
@@ -172,6 +182,12 @@ impl KeyTable {
         let table = Self { rows };
         table.check()?;
         Ok(table)
+    }
+
+    /// The table as it is shown on a terminal of this kind.
+    pub fn shown_in(mut self, depth: ColorDepth) -> Self {
+        self.rows.iter_mut().for_each(|row| row.is_ascii = depth == ColorDepth::Ascii);
+        self
     }
 
     /// Refuses a key with two meanings in one context.
@@ -252,7 +268,7 @@ impl KeyTable {
 
     /// The first key of a command in `context`, for hints.
     pub fn key_of(&self, context: KeyContext, command: Command) -> Option<String> {
-        self.of(context).find(|row| row.command == command)?.keys.first().map(ToString::to_string)
+        self.of(context).find(|row| row.command == command)?.shown().next()
     }
 }
 
@@ -331,6 +347,26 @@ mod tests {
             table.key_of(KeyContext::Screen(Screen::Map), Command::Metric).as_deref(),
             Some("M")
         );
+    }
+
+    /// Enter and the right arrow were both `>` there, which is a key of its own.
+    #[test]
+    fn plain_terminals_tell_all_keys_apart() {
+        let table = KeyTable::new(&BTreeMap::new()).expect("the defaults are consistent");
+        let table = table.shown_in(ColorDepth::Ascii);
+        let mut keys = std::collections::BTreeMap::new();
+        for row in table.rows() {
+            for (shown, chord) in row.shown().zip(&row.keys) {
+                assert!(shown.is_ascii() && shown.len() < 15, "{shown}");
+                assert_eq!(keys.entry(shown.clone()).or_insert(*chord), chord, "{shown}");
+            }
+        }
+        for (name, shown) in [("enter", "ent"), ("right", "right"), (">", ">"), ("ctrl-up", "^up")]
+        {
+            assert_eq!(Chord::parse(name).expect("a key").in_ascii(), shown);
+        }
+        let applies = table.key_of(KeyContext::Screen(Screen::Plan), Command::EditField);
+        assert_eq!(applies.as_deref(), Some("ent"));
     }
 
     #[test]

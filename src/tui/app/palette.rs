@@ -114,7 +114,7 @@ fn paths(state: &State, prompt: &PathPrompt) -> Vec<Entry> {
 }
 
 fn of_row(row: &KeyRow) -> Entry {
-    let keys: Vec<String> = row.keys.iter().map(ToString::to_string).collect();
+    let keys: Vec<String> = row.shown().collect();
     Entry {
         title: row.command.name().to_owned(),
         about: row.about.to_owned(),

@@ -3,8 +3,10 @@
 
 use tui_input::Input;
 
+use crate::learn::data::SENTENCES;
 use crate::mask::CachePlan;
 use crate::model::arch;
+use crate::model::fetch::texts::DOMAINS;
 use crate::model::load::FETCHABLE;
 use crate::tui::app::state::{List, Overlay, RecentFiles, State};
 use crate::tui::export::ExportFormat;
@@ -125,6 +127,12 @@ impl PathFor {
     /// file or folder that is called so.
     pub fn is_name(self, typed: &str) -> bool {
         self.names(None).iter().any(|(name, _)| name == typed.trim())
+    }
+
+    /// Whether a path that was typed is the name of a text: fetched texts have names, as models do.
+    pub fn is_text_name(self, path: &str) -> bool {
+        self == Self::Eval(EvalField::Text)
+            && (path == SENTENCES || DOMAINS.iter().any(|domain| domain.name == path))
     }
 
     /// What can be typed besides paths, and what each is. `fetched` are the models that are here,
@@ -328,10 +336,12 @@ impl PathPrompt {
     /// Whether what is typed would be read, and is neither there nor a name.
     fn is_missing(&self) -> bool {
         let text = self.list.input.value().trim();
-        let is_one = matches!(self.purpose, PathFor::Open | PathFor::Diff | PathFor::Model);
+        let is_read = self.purpose.is_read() || self.purpose == PathFor::Model;
         // Shapes of models are no paths.
-        let is_name = self.purpose.is_name(text) || text.starts_with("--");
-        is_one && !is_name && self.found() == Some(Found::Nothing)
+        let is_name = self.purpose.is_name(text)
+            || text.starts_with("--")
+            || self.purpose.is_text_name(self.split().1.trim());
+        is_read && !is_name && self.found() == Some(Found::Nothing)
     }
 
     /// What is typed, as the first row of the list; `None` before anything is.
@@ -348,6 +358,9 @@ impl PathPrompt {
                 None if text.is_empty() && self.purpose.is_many() => "the default texts".to_owned(),
                 None if text.is_empty() => "nothing is written".to_owned(),
                 None if is_folder => "a folder: type on, or take a file of it".to_owned(),
+                None if self.is_missing() && self.purpose.is_many() => {
+                    "there is no such file or folder".to_owned()
+                }
                 None if self.is_missing() => "there is no such file or name".to_owned(),
                 None => self.purpose.about().to_owned(),
             },

@@ -110,6 +110,8 @@ pub enum Holds {
     At(Place),
     /// While nothing is typed into the prompt or the turn.
     Untyped,
+    /// While a path is typed: until another one is taken, or none.
+    PathTyped,
 }
 
 /// When the machine's bandwidth may be measured again.
@@ -294,6 +296,7 @@ impl State {
             log,
             export_folder,
         } = beginning;
+        let keys = keys.shown_in(theme.depth);
         let text = match &plan.prompt {
             Prompt::Text { text, .. } | Prompt::Facts { text } => text.as_str(),
             Prompt::Tokens(_) => "",
@@ -426,6 +429,7 @@ impl State {
             Holds::Over => !over,
             Holds::At(place) => self.at != place || typing,
             Holds::Untyped => typed,
+            Holds::PathTyped => !matches!(self.overlay, Some(Overlay::Path(_))),
         };
         if self.toast.take_if(is_untrue).is_some() {
             self.dirty = Dirty::Now;

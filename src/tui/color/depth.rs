@@ -1,7 +1,7 @@
 //! What a terminal can show, and the conversion of a finished frame to it: the one place where
 //! colours are converted.
 
-use ratatui::buffer::Buffer;
+use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::{Color, Modifier};
 
 use crate::tui::color::lut::Rgb;
@@ -86,6 +86,9 @@ impl ColorDepth {
     pub fn convert(self, frame: &mut Buffer) {
         if self == Self::True {
             return;
+        }
+        if self == Self::Ascii {
+            lengthen(frame);
         }
         for cell in &mut frame.content {
             match self {
@@ -184,7 +187,60 @@ fn nearest_16(rgb: Rgb) -> Color {
     }
 }
 
-/// The ASCII replacement for a symbol that needs one.
+/// The ASCII replacement of several characters for a symbol that no single one stands for.
+fn several(symbol: &str) -> Option<&'static str> {
+    Some(match symbol {
+        "±" => "+-",
+        "≤" => "<=",
+        "≥" => ">=",
+        "≠" => "!=",
+        "∞" => "inf",
+        "↵" => "\\n",
+        _ => return None,
+    })
+}
+
+/// Writes the symbols that take several characters, where blanks on their row make room. Others
+/// stay, and become a single character.
+fn lengthen(frame: &mut Buffer) {
+    let width = usize::from(frame.area.width).max(1);
+    for row in frame.content.chunks_mut(width) {
+        for x in 0..row.len() {
+            let Some(text) = several(row[x].symbol()) else { continue };
+            let Some(start) = room_for(row, x, text.len() - 1) else { continue };
+            let own = row[x].clone();
+            for (cell, at) in row[start..].iter_mut().zip(0..text.len()) {
+                *cell = own.clone();
+                cell.set_symbol(&text[at..=at]);
+            }
+        }
+    }
+}
+
+/// Where a symbol at `x` begins once it has `more` columns: blanks after it are used up, at least one
+/// of which stays between words and columns, or else those before it. What is drawn stays in place.
+fn room_for(row: &mut [Cell], x: usize, more: usize) -> Option<usize> {
+    let is_blank = |cell: &Cell| cell.symbol() == " ";
+    let is_drawn = |cell: &Cell| {
+        cell.symbol()
+            .starts_with(|c| matches!(c, '\u{2500}'..='\u{259f}' | '\u{2800}'..='\u{28ff}'))
+    };
+    let mut at = x + 1;
+    while at < row.len() && !is_drawn(&row[at]) {
+        let run = row[at..].iter().take_while(|cell| is_blank(cell)).count();
+        let is_last = at + run == row.len();
+        if run > more || (run == more && (is_last || at == x + 1)) {
+            row[x + 1..at + more].rotate_right(more);
+            return Some(x);
+        }
+        at += run.max(1);
+    }
+    let before = x.checked_sub(more)?;
+    row[before..x].iter().all(is_blank).then_some(before)
+}
+
+/// The ASCII replacement for a symbol that needs one. Marks that stand for different things in one
+/// place differ.
 fn ascii(symbol: &str) -> Option<&'static str> {
     let first = symbol.chars().next().filter(|first| !first.is_ascii())?;
     Some(match first {
@@ -198,17 +254,27 @@ fn ascii(symbol: &str) -> Option<&'static str> {
         '▃' | '▂' | '▍' => "-",
         '▁' => "_",
         '·' | '•' | '…' => ".",
-        '●' | '◆' => "*",
-        '○' | '□' => "o",
+        '●' => "*",
+        '◆' => "&",
+        '◐' | '★' => "@",
+        '○' => "o",
+        '□' => "=",
+        '△' => "$",
         '◇' => "%",
         'Δ' => "d",
-        '±' => "~",
+        '±' => "+",
+        '≈' => "~",
+        '≠' => "!",
+        '∞' => "I",
+        '↵' => "\\",
+        'µ' => "u",
+        '«' | '»' => "\"",
         '⟳' => "@",
         '×' => "x",
         'ˣ' => "'",
         'ₓ' => ",",
-        '→' | '▸' | '›' | '⏎' | '▶' => ">",
-        '←' | '◀' | '‹' => "<",
+        '→' | '▸' | '›' | '▶' => ">",
+        '←' | '◀' | '‹' | '◂' => "<",
         '↑' | '▲' => "^",
         '↓' | '▼' | '▾' => "v",
         '≥' => ">",
@@ -255,6 +321,42 @@ mod tests {
             ColorDepth::Ascii
         );
         assert_eq!(detect(&[("TERM", "dumb")]), ColorDepth::Ascii);
+    }
+
+    /// `±` was once `~`, as if it were "about", and `≈` a question.
+    #[test]
+    fn signs_without_a_character_of_their_own_are_written_out() {
+        let shown = |lines: &[&str]| -> Vec<String> {
+            let mut frame = Buffer::with_lines(lines.iter().copied());
+            ColorDepth::Ascii.convert(&mut frame);
+            let width = usize::from(frame.area.width);
+            let row = |row: &[Cell]| row.iter().map(Cell::symbol).collect();
+            frame.content.chunks(width).map(row).collect()
+        };
+        for (line, wanted) in [
+            ("0.64 ±.02  1.2 |", "0.64 +-.02 1.2 |"),
+            // Columns stay where they are, and borders too.
+            ("0.64 ±.02 1.2", "0.64+-.02 1.2"),
+            ("a ±.02│  b", "a+-.02|  b"),
+            ("KLD ± err", "KLD +-err"),
+            ("≈0.99", "~0.99"),
+            ("x ≤ 5  ", "x <=5  "),
+            ("∞: none   ", "inf: none "),
+            ("a↵b  ", "a\\nb "),
+            ("≠ ≥1  ", "!=>=1 "),
+            // Without any room a single character stands for it, and never that of another.
+            ("±1", "+1"),
+            ("\"a\"↵", "\"a\"\\"),
+        ] {
+            assert_eq!(shown(&[line]), [wanted], "{line}");
+        }
+        let marks = ["●", "◆", "▲", "■", "+", "×", "○", "◇", "△", "□", "▼", "★"];
+        let mut own: Vec<&str> = marks.iter().map(|mark| ascii(mark).unwrap_or(mark)).collect();
+        own.sort_unstable();
+        own.dedup();
+        assert_eq!(own.len(), marks.len(), "{own:?}");
+        let plan = ["●", "◐", "○", "8", "·"].map(|mark| ascii(mark).unwrap_or(mark));
+        assert_eq!(plan, ["*", "@", "o", "8", "."]);
     }
 
     #[test]

@@ -99,6 +99,25 @@ fn only_what_is_there_is_said_to_be_taken() {
     assert_eq!(texts(&prompt(PathFor::Open, "x/masks")), [""; 0]);
 }
 
+/// "take these", it said of a path that Enter refused.
+#[test]
+fn texts_that_are_not_there_are_not_said_to_be_taken() {
+    let about = |purpose, typed: &str| prompt(purpose, typed).typed().expect("typed").about;
+    let (haystack, texts) = (PathFor::Learn(Field::Haystack), PathFor::Eval(EvalField::Text));
+    for purpose in [haystack, texts] {
+        for missing in ["x/nothing", "nothing.txt", "x/notes.txt, x/nothing.txt"] {
+            assert_eq!(about(purpose, missing), "there is no such file or folder", "{missing}");
+        }
+        for there in ["x/notes.txt", "x/masks", "x/masks, x/notes.txt", "x/", "."] {
+            assert_eq!(about(purpose, there), "take these", "{there}");
+        }
+    }
+    // Texts of an evaluation have names; those that are learned from are files.
+    assert_eq!(about(texts, SENTENCES), "take these");
+    assert_eq!(about(texts, &format!("x/notes.txt, {}", DOMAINS[0].name)), "take these");
+    assert_eq!(about(haystack, SENTENCES), "there is no such file or folder");
+}
+
 #[test]
 fn what_another_folder_holds_is_not_offered() {
     let mut open = PathPrompt::new(PathFor::Open, "a/");

@@ -18,6 +18,8 @@ pub(super) struct TableRow {
     pub figures: String,
     /// The same in a narrow column.
     pub short: String,
+    /// The same in the fewest columns, without the mask: the second where the first has no room.
+    pub least: [String; 2],
     /// Colour.
     pub role: Role,
 }
@@ -37,6 +39,10 @@ pub(super) fn rows(eval: &Evaluation) -> Vec<TableRow> {
                 ctx: stability.ctx,
                 mask: String::new(),
                 short: figures.clone(),
+                least: [
+                    format!("{:.3}, {:.3}", rule.between, rule.within),
+                    format!("{:.3}", rule.between),
+                ],
                 figures,
                 role: Role::Text,
             });
@@ -48,6 +54,7 @@ pub(super) fn rows(eval: &Evaluation) -> Vec<TableRow> {
                 mask: mask.mask.clone(),
                 figures: format!("KLD {}: {}", nats(verdict.kld), verdict.sentence),
                 short: verdict.sentence.clone(),
+                least: [format!("KLD {}", nats(verdict.kld)), verdict.sentence.clone()],
                 role: Role::Text,
             }));
         }
@@ -100,6 +107,36 @@ fn scored(row: &Row) -> TableRow {
             row.score, row.dense_score, row.lost, row.won
         ),
     };
+    let least = match &row.kl {
+        Some(kl) => [format!("KLD {}", nats(kl.kld.mean)), nats(kl.kld.mean)],
+        None => {
+            let end = match row.informative {
+                true => {
+                    let p = format!("{:.3}", row.p);
+                    p.strip_prefix('0').unwrap_or(&p).to_owned()
+                }
+                false => "fails".to_owned(),
+            };
+            let counts = format!("−{}+{} {end}", row.lost, row.won);
+            [format!("{:.0}/{:.0} {counts}", row.score, row.dense_score), counts]
+        }
+    };
     let (name, mask) = (row.task.clone(), row.mask.clone());
-    TableRow { name, ctx: row.ctx, mask, figures, short, role }
+    TableRow { name, ctx: row.ctx, mask, figures, short, least, role }
+}
+
+/// The name of a task in few columns: `mkey1` for `niah_multikey_1`.
+pub(super) fn short_name(task: &str) -> String {
+    match task.strip_prefix("niah_") {
+        Some(own) => own.replace("multi", "m").replace('_', ""),
+        None => task.to_owned(),
+    }
+}
+
+/// A length in few columns: `32k` for 32,768.
+pub(super) fn short_ctx(ctx: usize) -> String {
+    match ctx >= 1024 && ctx.is_multiple_of(1024) {
+        true => format!("{}k", ctx / 1024),
+        false => ctx.to_string(),
+    }
 }

@@ -325,6 +325,37 @@ fn what_a_mask_wins_where_dense_fails_is_counted() {
     }
 }
 
+/// The smallest terminal once had rows of depths without a cell, and "33/0…" in place of what was lost.
+#[test]
+fn what_is_lost_is_whole_on_the_smallest_terminal() {
+    let mut state = on_screen();
+    evaluating(&mut state);
+    state.size = (60, 16);
+    let frame = text(&draw(&state));
+    for words in [
+        "score, lost, won, p",
+        "single1  512 60/100 −4+0 .062",
+        "mkey1    512 70/90 −2+0 .250",
+        "vt        1k ",
+        "lost samples: 6",
+    ] {
+        assert!(frame.contains(words), "{words}: {frame}");
+    }
+    assert!(!frame.contains("recall by depth"), "there is no room for its cells: {frame}");
+    // With one length, and with more rows, there is: the cells are narrower.
+    let mut one = evaluated();
+    one.records.retain(|record| record.ctx == 512);
+    tell(&mut state, EvalTold::Figures(Arc::new(Figures::of(&one))));
+    for height in [16, 24] {
+        state.size = (60, height);
+        let frame = text(&draw(&state));
+        assert!(frame.contains("recall by depth ") && frame.contains(" 0 to 100 %"), "{frame}");
+        assert!(frame.contains("83 100 100 100 100"), "{frame}");
+        assert!(frame.contains("60/100 −4+0 .062"), "{frame}");
+    }
+    assert!(text(&draw(&state)).contains("depth % –20 –40 –60 –80 –100"));
+}
+
 /// Percentages once stood under columns of which nothing said where in the prompt they are.
 #[test]
 fn the_depths_of_the_columns_are_said_above_them() {

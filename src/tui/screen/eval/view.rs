@@ -19,7 +19,7 @@ use crate::tui::paint::put;
 use crate::tui::screen::Screen;
 use crate::tui::screen::eval::results::rows;
 use crate::tui::screen::eval::state::{EvalField, EvalPart, Evaluation};
-use crate::tui::screen::eval::{layout, outline};
+use crate::tui::screen::eval::{layout, outline, results};
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{Heatmap, meter};
 
@@ -177,13 +177,20 @@ pub(super) fn meanings_of(state: &State) -> Vec<(&'static str, &'static str)> {
     recall.iter().copied().chain([control]).collect()
 }
 
-/// Columns of a fifth of the depth, and of the labels before them.
+/// Columns of a fifth of the depth, the fewest where there is less room, and columns of the labels
+/// before them.
 const FIFTH: u16 = 6;
+const LEAST_FIFTH: u16 = 4;
 const LABELS: u16 = 8;
-/// The fifths of the depth, in per cent of the prompt.
+/// The fifths of the depth, in per cent of the prompt, and where they end.
 const FIFTHS: [&str; 5] = ["0–20", "20–40", "40–60", "60–80", "80–100"];
+const FIFTHS_SHORT: [&str; 5] = ["–20", "–40", "–60", "–80", "–100"];
 /// Fewest rows of the pane that leave one for the depths of the columns.
 const DEPTHS_FROM: u16 = 18;
+/// Rows of the table and of the lost samples that are worth more than the depths on a small screen.
+const BELOW_DEPTHS: u16 = 6;
+/// Columns below which the table takes its least forms.
+const NARROW: u16 = 40;
 
 /// Scores by length (rows) and depth (columns), dense and every mask.
 fn depths(state: &State, pane: &mut Pane<'_>) {
@@ -191,7 +198,8 @@ fn depths(state: &State, pane: &mut Pane<'_>) {
     if figures.depths.is_empty() {
         return;
     }
-    pane.title("recall by depth and length", "0 to 100 %");
+    let width = pane.area.width;
+    let fifth = FIFTH.min(width.saturating_sub(LABELS) / 5);
     let mut masks: Vec<&str> = Vec::new();
     for one in &figures.depths {
         if !masks.contains(&one.mask.as_str()) {
@@ -199,14 +207,27 @@ fn depths(state: &State, pane: &mut Pane<'_>) {
         }
     }
     masks.sort_by_key(|mask| *mask != DENSE);
-    let strip = 5 * FIFTH;
+    let mut lengths: Vec<usize> = figures.depths.iter().map(|one| one.ctx).collect();
+    lengths.sort_unstable();
+    lengths.dedup();
+    let strip = 5 * fifth;
     // As many maps beside each other as fit, dense first.
-    let fitting = usize::from((pane.area.width.saturating_sub(LABELS)) / (strip + 2)).max(1);
+    let fitting = usize::from(width.saturating_sub(LABELS) / (strip + 2)).max(1);
+    // Rows without cells say nothing, and the table says what each mask lost.
+    let rows = 1 + masks.len().div_ceil(fitting) * (1 + 2 * lengths.len());
+    let height = usize::from(pane.area.height);
+    let is_short = pane.area.height < DEPTHS_FROM && height < rows + usize::from(BELOW_DEPTHS);
+    if fifth < LEAST_FIFTH || is_short {
+        return;
+    }
+    let title = if width < NARROW { "recall by depth" } else { "recall by depth and length" };
+    pane.title(title, "0 to 100 %");
     if pane.area.height >= DEPTHS_FROM
         && let Some(line) = pane.take(1)
     {
-        let width = usize::from(FIFTH);
-        let strips: String = FIFTHS.iter().map(|fifth| format!("{fifth:^width$}")).collect();
+        let width = usize::from(fifth);
+        let fifths = if fifth < FIFTH { FIFTHS_SHORT } else { FIFTHS };
+        let strips: String = fifths.iter().map(|fifth| format!("{fifth:^width$}")).collect();
         let before = usize::from(LABELS);
         let shown = masks.len().min(fitting);
         let words = format!("{:>1$} ", "depth %", before - 1);
@@ -223,10 +244,7 @@ fn depths(state: &State, pane: &mut Pane<'_>) {
             );
             put(pane.buffer, names, x, 0, name);
         }
-        let mut lengths: Vec<usize> = figures.depths.iter().map(|one| one.ctx).collect();
-        lengths.sort_unstable();
-        lengths.dedup();
-        for ctx in lengths {
+        for &ctx in &lengths {
             let Some(row) = pane.take(2) else { return };
             let label = Line::styled(format!("{:>7}", count(ctx)), state.theme.style(Role::Dim));
             put(pane.buffer, row, 0, 0, label);
@@ -244,16 +262,17 @@ fn depths(state: &State, pane: &mut Pane<'_>) {
 
 /// One length: a row of shades, and below it their numbers.
 fn map_row(state: &State, own: &Depths, area: Rect, buffer: &mut Buffer) {
-    let pixel = |x: u16, _: u16| match own.fifths[usize::from(x / FIFTH).min(4)] {
+    let columns = (area.width / 5).max(1);
+    let pixel = |x: u16, _: u16| match own.fifths[usize::from(x / columns).min(4)] {
         (0, _) => Shade::Absent,
         (_, score) => Shade::Share(score as f32 / 100.0),
     };
     Heatmap::new(&state.theme, pixel).render(Rect { height: 1, ..area }, buffer);
     for (fifth, (n, score)) in own.fifths.iter().enumerate() {
-        let width = usize::from(FIFTH);
+        let width = usize::from(columns);
         let text = if *n == 0 { "–".to_owned() } else { format!("{score:.0}") };
         let line = Line::styled(format!("{text:^width$}"), state.theme.style(Role::Text));
-        put(buffer, area, fifth as u16 * FIFTH, 1, line);
+        put(buffer, area, fifth as u16 * columns, 1, line);
     }
 }
 
@@ -270,12 +289,22 @@ fn table(state: &State, area: Rect, buffer: &mut Buffer) {
         true => format!("{}–{} of {}", start + 1, end, rows.len()),
         false => String::new(),
     };
-    pane.title("score of dense's · lost, won", &note);
+    let is_narrow = area.width < NARROW;
+    let title = if is_narrow { "score, lost, won, p" } else { "score of dense's · lost, won" };
+    pane.title(title, &note);
     let masks = eval.figures.as_ref().map_or(0, |figures| figures.run.masks.len());
-    let name_width = if area.width >= 48 { 16 } else { 14 };
-    let room = usize::from(area.width).saturating_sub(name_width + 8);
+    let (name_width, ctx_width) = match area.width {
+        48.. => (16, 6),
+        NARROW.. => (14, 6),
+        _ => (7, 4),
+    };
+    let room = usize::from(area.width).saturating_sub(name_width + ctx_width + 2);
     for row in &rows[start..end] {
-        let name = fitted(row.name.clone(), name_width);
+        let (name, ctx) = match is_narrow {
+            true => (results::short_name(&row.name), results::short_ctx(row.ctx)),
+            false => (row.name.clone(), count(row.ctx)),
+        };
+        let name = fitted(name, name_width);
         let (whole, short) = match masks > 1 {
             true => {
                 (format!("{} · {}", row.mask, row.figures), format!("{} · {}", row.short, row.mask))
@@ -283,8 +312,12 @@ fn table(state: &State, area: Rect, buffer: &mut Buffer) {
             false => (row.figures.clone(), row.short.clone()),
         };
         // Where something must be cut, the mask's name comes last.
-        let figures = if whole.chars().count() <= room { whole } else { short };
-        let text = format!("{name:<name_width$} {:>6} {figures}", count(row.ctx));
+        let figures = match whole.chars().count() <= room {
+            true => whole,
+            false if is_narrow => best(room, [short].into_iter().chain(row.least.clone())),
+            false => short,
+        };
+        let text = format!("{name:<name_width$} {ctx:>ctx_width$} {figures}");
         let text = fitted(text, usize::from(area.width));
         pane.line(Line::styled(text, theme.style(row.role)));
     }

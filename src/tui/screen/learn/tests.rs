@@ -62,6 +62,7 @@ fn a_path_that_is_not_there_is_typed_again() {
     let effects = key(&mut state, KeyCode::Enter);
     assert!(looked_for(&mut state, effects, None));
     assert_eq!(state.screens.learn.form.haystack, "none.txt", "now it is there");
+    assert_eq!(state.toast, None, "and no line says that it is not");
 }
 
 #[test]

@@ -34,8 +34,9 @@ pub(super) fn cost(state: &State, report: &CapacityReport, pane: &mut Pane<'_>) 
     let both = format!("{dense}, {}", million("stored", row.usd_per_million));
     let at = format!("at {} × {}", count(row.ctx), count(row.batch));
     let short = |usd_of: Option<f64>| usd_of.map_or_else(|| "no fit".to_owned(), usd);
-    let shortest = format!("{} → {}", short(row.usd_per_million_dense), short(row.usd_per_million));
-    pane.row_of("$/M out", [format!("{both}, {at}"), both, shortest]);
+    let shorter = format!("{} → {}", short(row.usd_per_million_dense), short(row.usd_per_million));
+    let shortest = shorter.replace(" → ", "→");
+    pane.row_of("$/M out", [format!("{both}, {at}"), both, shorter, shortest]);
     let rows = report.scenarios.len() as u16 + CHART_ROWS + 4;
     if let Some(load) = report.load.filter(|_| pane.area.height >= rows) {
         let requests = format!("{} requests a day", count(load.requests_per_day as usize));
@@ -52,7 +53,10 @@ pub(super) fn cost(state: &State, report: &CapacityReport, pane: &mut Pane<'_>) 
         pane.row(scenario.name, text);
     }
     let Some(mid) = report.scenarios.get(1) else {
-        return pane.note("the load cannot be compared here: one side does not fit");
+        let text = "the load cannot be compared here: one side does not fit";
+        return wrapped(text, usize::from(pane.area.width))
+            .into_iter()
+            .for_each(|line| pane.note(line));
     };
     if pane.area.height >= CHART_ROWS + 3 {
         pane.title("gained so far less the work", "mid, by month");
@@ -64,6 +68,7 @@ pub(super) fn cost(state: &State, report: &CapacityReport, pane: &mut Pane<'_>) 
 fn words(scenario: &Scenario, room: usize) -> String {
     let gpus =
         format!("{} → {}", count(scenario.gpus_dense), counted(scenario.gpus, "GPU", "GPUs"));
+    let least = format!("{}→{}", count(scenario.gpus_dense), count(scenario.gpus));
     let saved = usd(scenario.saving_per_month);
     let (long, short) = match scenario.payback_months {
         Some(months) => (format!("paid back after {months:.1} months"), format!("{months:.1} mo")),
@@ -75,6 +80,9 @@ fn words(scenario: &Scenario, room: usize) -> String {
             format!("{gpus}, {saved} a month, {long}"),
             format!("{gpus} · {saved}/mo · {short}"),
             format!("{gpus} · {short}"),
+            format!("{least} · {short}"),
+            format!("{least} {short}"),
+            format!("{least} GPUs"),
         ],
     )
 }

@@ -73,6 +73,7 @@ fn every_value_is_whole_on_a_small_screen() {
 fn the_times_of_a_step_are_whole_on_the_smallest_terminal() {
     let mut state = session(SMALL, ColorDepth::None);
     (state.size, state.screen) = ((60, 16), Screen::Plan);
+    state.screens.plan.knob = Knob::Reach;
     let mut seen = 0;
     for index in 0..=super::knobs::models().len().max(GPUS.len()) {
         state.screens.plan.model = index.min(super::knobs::models().len());
@@ -89,6 +90,31 @@ fn the_times_of_a_step_are_whole_on_the_smallest_terminal() {
     assert_eq!(least(Some(0.0387), Some(0.0066)), "39→6.6 µs");
     assert_eq!(least(Some(1234.5), Some(123.4)), "1234→123 ms");
     assert_eq!(least(None, Some(21.0)), "–→21 ms");
+}
+
+/// The last knob once left `a step` as the bottom row, and no key led to the cost.
+#[test]
+fn the_cost_is_in_sight_at_its_knobs_on_the_smallest_terminal() {
+    let mut state = session(SMALL, ColorDepth::None);
+    (state.size, state.screen) = ((60, 16), Screen::Plan);
+    act(&mut state, Command::Metric);
+    key(&mut state, KeyCode::Char('g'));
+    let top = text(&draw(&state));
+    assert!(top.contains("K/V cache") && top.contains("▾ cost: $/hour and below"), "{top}");
+    for knob in Knob::ALL.into_iter().skip(Knob::Price as usize) {
+        state.screens.plan.knob = knob;
+        let end = text(&draw(&state));
+        assert!(end.contains("▲ size and fit") && end.contains("cost ─"), "{end}");
+        for words in ["a step ", "$/M out", "low ", "mid ", "high "] {
+            let line = end.lines().find(|line| line.contains(words));
+            let line = line.unwrap_or_else(|| panic!("{knob:?}, {words}: {end}"));
+            assert!(!line.contains('…'), "{line}");
+        }
+    }
+    // Where both fit, no row is lost to say so.
+    state.size = (80, 24);
+    let both = text(&draw(&state));
+    assert!(both.contains("K/V cache") && both.contains("high ") && !both.contains('▲'), "{both}");
 }
 
 /// "dense no" and no price once stood above "1 → 1 GPU" without a word that those are of other

@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::capacity;
+use crate::capacity::CapacityReport;
 use crate::printable::wrapped;
 use crate::tui::app::editing::with_bar;
 use crate::tui::app::model::ModelView;
@@ -67,9 +68,52 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
             outcome::grid(state, &request, &mut pane);
             outcome::assumed(&report, &mut pane);
         }
-        None => {
-            outcome::answers(state, &report, &mut pane);
-            cost::cost(state, &report, &mut pane);
+        None => column(state, &report, parts.answers, buffer),
+    }
+}
+
+/// Answers and cost in one column. Where there is no room for both, it follows the knobs: the cost is
+/// in sight at those that it depends on, and a row says where the rest is.
+fn column(state: &State, report: &CapacityReport, area: Rect, buffer: &mut Buffer) {
+    /// Rows of the cost, without a chart, and the blank above it.
+    const COST: u16 = 6;
+    /// More rows than the answers ever take.
+    const MANY: u16 = 40;
+    let theme = &state.theme;
+    let drawn = |height: u16, costs: bool| {
+        let whole = Rect { height, ..area };
+        let mut beside = Buffer::empty(whole);
+        let mut pane = Pane::new(whole, theme, &mut beside);
+        outcome::answers(state, report, &mut pane);
+        if costs {
+            cost::cost(state, report, &mut pane);
+        }
+        let rows = height - pane.area.height;
+        (beside, rows)
+    };
+    let needed = drawn(MANY, false).1 + COST;
+    if needed <= area.height {
+        let mut pane = Pane::new(area, theme, buffer);
+        outcome::answers(state, report, &mut pane);
+        return cost::cost(state, report, &mut pane);
+    }
+    let Some(shown) = area.height.checked_sub(1) else { return };
+    if (state.screens.plan.knob as usize) < Knob::Price as usize {
+        outcome::answers(
+            state,
+            report,
+            &mut Pane::new(Rect { height: shown, ..area }, theme, buffer),
+        );
+        let last = Rect { y: area.y + shown, height: 1, ..area };
+        let note = format!("▾ cost: {} and below", Knob::Price.name());
+        return Pane::new(last, theme, buffer).note(note);
+    }
+    Pane::new(area, theme, buffer).note("▲ size and fit: knobs up");
+    let (beside, rows) = drawn(needed, true);
+    let skipped = rows.saturating_sub(shown);
+    for y in 0..shown.min(rows) {
+        for x in area.left()..area.right() {
+            buffer[(x, area.y + 1 + y)] = beside[(x, area.y + skipped + y)].clone();
         }
     }
 }
