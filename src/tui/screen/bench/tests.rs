@@ -165,6 +165,18 @@ fn figures_stay_with_the_run_that_they_are_of_and_say_so() {
     assert!(!bench.is_of_earlier(state.run.generation));
 }
 
+/// A bench with all points of a sweep.
+fn with_a_sweep() -> State {
+    let mut state = on_bench();
+    letters(&mut state, "4");
+    let asked = trials(&act(&mut state, Command::Sweep));
+    for (at, trial) in asked.iter().enumerate() {
+        send(&mut state, measured(Subject::Trial(trial.id), 0.01, asked.len() - at - 1));
+    }
+    letters(&mut state, "0P");
+    state
+}
+
 #[test]
 fn a_run_that_goes_on_is_paused_before_rows_are_measured() {
     let mut state = on_bench();

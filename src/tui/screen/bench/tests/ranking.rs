@@ -149,13 +149,7 @@ fn steps_that_repeat_a_loop_are_said_on_screen_and_in_the_file() {
 /// rows without a word.
 #[test]
 fn points_of_a_sweep_are_named_by_what_they_keep_and_equal_ones_are_counted() {
-    let mut state = on_bench();
-    letters(&mut state, "4");
-    let asked = trials(&act(&mut state, Command::Sweep));
-    for (at, trial) in asked.iter().enumerate() {
-        send(&mut state, measured(Subject::Trial(trial.id), 0.01, asked.len() - at - 1));
-    }
-    letters(&mut state, "0P");
+    let mut state = with_a_sweep();
     let pins = state.screens.bench.pins();
     assert!(!pins.is_empty());
     for (at, pin) in pins.iter().enumerate() {

@@ -50,13 +50,7 @@ fn a_message_of_new_rows_has_the_number_of_all() {
 /// At 80 columns the rows of a sweep were once all "learned 8.8 %…".
 #[test]
 fn names_of_a_sweep_differ_on_a_narrow_terminal() {
-    let mut state = on_bench();
-    letters(&mut state, "4");
-    let asked = trials(&act(&mut state, Command::Sweep));
-    for (at, trial) in asked.iter().enumerate() {
-        send(&mut state, measured(Subject::Trial(trial.id), 0.01, asked.len() - at - 1));
-    }
-    letters(&mut state, "0P");
+    let mut state = with_a_sweep();
     state.size = (80, 24);
     let frame = shown(&state);
     let rows: Vec<&str> = frame.lines().filter(|line| line.contains("not measured")).collect();
