@@ -12,7 +12,7 @@ use super::stream::{FORMAT, VERSION};
 use crate::cache::CacheSpec;
 use crate::error::shortened;
 use crate::eval::text::EvalText;
-use crate::mask::{CachePlan, Window, fingerprint};
+use crate::mask::{CachePlan, Coding, Window, fingerprint};
 use crate::numbers::hex;
 use crate::{Error, Result};
 
@@ -65,11 +65,16 @@ impl SourceHeader {
     }
 }
 
-/// Sha256 of the names of the widths of every K channel and of every head's V, head by head.
+/// Sha256 of the names of the widths of every K channel and of every head's V, head by head, and of the
+/// coding where codes share their scales otherwise than in kscope's own plans: `k4v4` and `q4_0` have
+/// the same widths, and are different caches. Results of masks and of own plans keep what they had.
 pub fn plan_fingerprint(plan: &CachePlan) -> String {
     let mut hash = Sha256::new();
     for (layer, head) in plan.shape().each_head() {
         hash.update(format!("{:?}{:?}", plan.k(layer, head), plan.v(layer, head)));
+    }
+    if !plan.is_mask() && plan.coding() != Coding::best(plan.shape().head_dim) {
+        hash.update(format!("{:?}", plan.coding()));
     }
     hex(&hash.finalize())
 }
@@ -214,6 +219,16 @@ mod tests {
         let (own, other) = from_difference(&words("7"), &words("42"));
         assert_eq!((&*own, &*other), ("… a.safetensors --seed 7\"", "… a.safetensors --seed 42\""));
         assert_eq!(from_difference("1", "2"), ("1".to_owned(), "2".to_owned()));
+    }
+
+    /// The bench once showed the recall of `q4_0-hadamard` in the row of `k4v4`.
+    #[test]
+    fn plans_of_the_same_widths_that_code_otherwise_are_told_apart() {
+        let shape = crate::mask::Shape { layers: 2, kv_heads: 2, head_dim: 64 };
+        let of = |name: &str| plan_fingerprint(&CachePlan::named(name, shape).unwrap());
+        let own = ["k4v4", "q4_0", "q4_0-hadamard"].map(of);
+        assert!(own[0] != own[1] && own[1] != own[2] && own[0] != own[2], "{own:?}");
+        assert_eq!(of("q8_0"), of("q8_0"));
     }
 
     #[test]
