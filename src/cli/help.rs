@@ -51,6 +51,7 @@ const EXAMPLES: &[(&[&str], &[&str])] = &[
         &[
             "kscope learn --model demo --sparsity 0.9 --out learned.safetensors",
             "kscope learn --model smollm2-135m --sparsity 0.5 --out m.safetensors --progress json",
+            "kscope learn --method leank --model smollm2-135m --sparsity 0.8 --out m.safetensors",
         ],
     ),
     (&["fetch"], &["kscope fetch smollm2-135m", "kscope fetch texts"]),

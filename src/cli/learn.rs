@@ -1,4 +1,4 @@
-//! `kscope learn`: importance and a mask, learned on the model's own answers.
+//! `kscope learn`: a mask of a sparsity by the sensitivity or the paper's method, and its check.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,9 @@ use super::values;
 use crate::learn::check::CheckRow;
 use crate::learn::data::Task;
 use crate::learn::estimate::{ANSWER_ROWS, Rates, estimate};
-use crate::learn::run::{self, CheckpointFolder, LearnEvent, LearnRequest, LearnStart, Outcome};
+use crate::learn::run::{
+    self, CheckpointFolder, LearnEvent, LearnMethod, LearnRequest, LearnStart, Outcome,
+};
 use crate::learn::train::{Settings, Stage, Variant};
 use crate::mask::files::{self, Contents, Format, Split};
 use crate::mask::{Window, bytes, fingerprint};
@@ -34,6 +36,9 @@ pub struct LearnArgs {
     out: Option<PathBuf>,
     #[command(flatten)]
     force: ForceArg,
+    /// How channels are chosen
+    #[arg(long, value_enum, value_name = "METHOD", default_value_t)]
+    method: LearnMethod,
     /// Texts to hide facts in and to learn from: files of text, Markdown or JSON lines, and folders
     /// of them; without, what `kscope fetch texts` brought
     #[arg(long, value_name = "FILE|FOLDER", num_args = 1..)]
@@ -50,6 +55,10 @@ pub struct LearnArgs {
     /// Kept channels per head come in multiples of this: 1, 2, 4, 8, 16 or 32
     #[arg(long, value_name = "N", default_value_t = files::DEFAULT_ALIGN, value_parser = values::number)]
     align: usize,
+    /// Windows of text that the sensitivity is measured on, of 1,536 tokens or the longest context
+    /// [default: 12]
+    #[arg(long, value_name = "N", value_parser = values::number)]
+    windows: Option<usize>,
     /// Updates of stage 1 [default: 150 up to sparsity 0.5, 250 above]
     #[arg(long, value_name = "N", value_parser = values::number)]
     steps: Option<usize>,
@@ -59,7 +68,7 @@ pub struct LearnArgs {
     /// Learning rate of stage 1
     #[arg(long, value_name = "LR")]
     lr: Option<f64>,
-    /// Updates of stage 2, four samples each
+    /// Updates of stage 2, four samples each [default: 0: they gained nothing where it was measured]
     #[arg(long, value_name = "N", value_parser = values::number)]
     mask_steps: Option<usize>,
     /// Learning rate of stage 2
@@ -86,9 +95,9 @@ pub struct LearnArgs {
     /// dropped heads see zero scores, the last mask wins)
     #[arg(long, hide_short_help = true)]
     authors_masks: bool,
-    /// Prefilled samples to learn from, kept in memory
-    #[arg(long, value_name = "N", default_value_t = run::POOL, value_parser = values::number)]
-    pool: usize,
+    /// Prefilled samples to learn from, kept in memory [default: 96]
+    #[arg(long, value_name = "N", value_parser = values::number)]
+    pool: Option<usize>,
     /// Kinds of samples, taken in turn [default: all; for the demo model codes and text]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "TASKS")]
     tasks: Vec<Task>,
@@ -150,6 +159,7 @@ pub fn run(args: &LearnArgs) -> Result<()> {
     Format::expect_own(out)?;
     files::check_writable(out)?;
     args.force.check(out)?;
+    expect_options_of_the_method(args)?;
     let settings = settings(args);
     settings.check()?;
     let model = args.model.load()?;
@@ -166,7 +176,9 @@ pub fn run(args: &LearnArgs) -> Result<()> {
     if !args.tasks.is_empty() {
         request.tasks.clone_from(&args.tasks);
     }
-    request.pool = args.pool;
+    request.method = args.method;
+    request.windows = args.windows.unwrap_or(request.windows);
+    request.pool = args.pool.unwrap_or(request.pool);
     request.check_prompts = args.check_prompts;
     request.rivals = !args.no_rivals;
     request.baked = args.baked;
@@ -191,11 +203,44 @@ pub fn run(args: &LearnArgs) -> Result<()> {
         bar.finish();
     }
     files::save(out, &Contents::Mask(outcome.file.clone()), false)
-        .map_err(|error| place.survives(&error))?;
+        .map_err(|error| request.method.survives(&place, error))?;
     if args.json {
         output::json("learn", &report(args, &outcome))
     } else {
-        output::line(&table(&out.display().to_string(), args.baked, &outcome))
+        output::line(&table(&out.display().to_string(), (args.method, args.baked), &outcome))
+    }
+}
+
+/// Refuses options that mean nothing by the method that was chosen.
+fn expect_options_of_the_method(args: &LearnArgs) -> Result<()> {
+    let of_leank = [
+        ("--steps", args.steps.is_some()),
+        ("--reg", args.reg.is_some()),
+        ("--lr", args.lr.is_some()),
+        ("--mask-steps", args.mask_steps.is_some()),
+        ("--mask-lr", args.mask_lr.is_some()),
+        ("--accumulate", args.accumulate.is_some()),
+        ("--importance", args.importance.is_some()),
+        ("--baked", args.baked),
+        ("--bf16-factors", args.bf16_factors),
+        ("--authors-masks", args.authors_masks),
+        ("--pool", args.pool.is_some()),
+        ("--tasks", !args.tasks.is_empty()),
+        ("--checkpoints", args.checkpoints.is_some()),
+        ("--resume", args.resume.is_some()),
+    ];
+    let of_sensitivity = [("--windows", args.windows.is_some())];
+    let (others, right) = match args.method {
+        LearnMethod::Sensitivity => (&of_leank[..], LearnMethod::Leank),
+        LearnMethod::Leank => (&of_sensitivity[..], LearnMethod::Sensitivity),
+    };
+    match others.iter().find(|(_, given)| *given) {
+        Some((name, _)) => Err(Error::input(format!(
+            "{name} is an option of --method {}, and the method here is {}",
+            right.name(),
+            args.method.name()
+        ))),
+        None => Ok(()),
     }
 }
 
@@ -223,7 +268,10 @@ fn learn(
     resume: bool,
     stop: &AtomicBool,
 ) -> Result<Outcome> {
-    let bar = ProgressLine::new("prefilling");
+    let bar = ProgressLine::new(match request.method {
+        LearnMethod::Sensitivity => "measuring",
+        LearnMethod::Leank => "prefilling",
+    });
     let mut has_learned = resume;
     let outcome = run::learn(model, request, place, resume, &mut |event| {
         has_learned |= matches!(event, LearnEvent::Update(_));
@@ -238,6 +286,9 @@ fn learn(
     });
     bar.finish();
     outcome.map_err(|error| match error {
+        Error::Cancelled if request.method == LearnMethod::Sensitivity => {
+            Error::run("the measurement was stopped: nothing of it is kept")
+        }
         Error::Cancelled if has_learned => place.survives(&Error::run("learning was stopped")),
         Error::Cancelled => Error::run(
             "learning was stopped before its first update: there is nothing to go on from",
@@ -332,12 +383,14 @@ fn report(args: &LearnArgs, outcome: &Outcome) -> serde_json::Value {
     json!({
         "verdict": outcome.verdict.as_ref().map(|verdict| verdict.word()),
         "reason": outcome.verdict.as_ref().map(|verdict| &verdict.reason),
+        "method": args.method,
         "sparsity_target": args.sparsity,
         "sparsity": 1.0 - outcome.file.mask().kept_ratio(),
         "baked": args.baked,
         "baked_check": outcome.baked,
         "saved": (!args.baked).then(|| bytes::savings(outcome.file.mask(), None)),
         "steps": outcome.steps,
+        "samples": outcome.samples,
         "seconds": outcome.seconds,
         "prefill_seconds": outcome.prefill_seconds,
         "check_seconds": outcome.check_seconds,
@@ -349,7 +402,7 @@ fn report(args: &LearnArgs, outcome: &Outcome) -> serde_json::Value {
     })
 }
 
-fn table(out: &str, baked: bool, outcome: &Outcome) -> String {
+fn table(out: &str, (method, baked): (LearnMethod, bool), outcome: &Outcome) -> String {
     let saved = bytes::savings(outcome.file.mask(), None);
     let percent = |share: f64| numbers::percent(share, 1);
     let pruned = percent(1.0 - outcome.file.mask().kept_ratio());
@@ -364,15 +417,19 @@ fn table(out: &str, baked: bool, outcome: &Outcome) -> String {
             percent(saved.kv)
         ),
     }];
-    lines.push(format!(
-        "{} updates in {:.0} s (prefills {:.0} s, check {:.0} s); an update costs {:.2} of its prefill; peak memory {}",
-        outcome.steps,
-        outcome.seconds,
-        outcome.prefill_seconds,
-        outcome.check_seconds,
-        outcome.step_ratio,
-        numbers::bytes(outcome.peak_bytes)
-    ));
+    let peak = numbers::bytes(outcome.peak_bytes);
+    let (seconds, check) = (outcome.seconds, outcome.check_seconds);
+    let pool = outcome.prefill_seconds;
+    lines.push(match method {
+        LearnMethod::Sensitivity => format!(
+            "measured on {} in {pool:.0} s (check {check:.0} s); peak memory {peak}",
+            numbers::counted(outcome.samples, "sample", "samples"),
+        ),
+        LearnMethod::Leank => format!(
+            "{} updates in {seconds:.0} s (prefills {pool:.0} s, check {check:.0} s); an update costs {:.2} of its prefill; peak memory {peak}",
+            outcome.steps, outcome.step_ratio,
+        ),
+    });
     if !outcome.rows.is_empty() {
         lines.push(format!(
             "\n{:<10} {:<8} {:>8} {:>14} {:>10} {:>9}  KLD per text",
@@ -431,25 +488,26 @@ fn print_estimate(args: &LearnArgs) -> Result<()> {
         _ => return Err(Error::run("a named geometry has a configuration")),
     };
     let (rows, updates) = ESTIMATE;
-    let all = CONTEXTS
-        .map(|context| estimate(&config, Rates::ONE_80GB, context, rows, updates, args.pool));
+    let pool = args.pool.unwrap_or(run::POOL);
+    let all =
+        CONTEXTS.map(|context| estimate(&config, Rates::ONE_80GB, context, rows, updates, pool));
     if args.json {
         return output::json(
             "learn estimate",
             &json!({
-                "model": "llama-3.1-8b", "kind": "estimate", "rates": Rates::ONE_80GB, "rows": rows, "updates": updates, "pool": args.pool,
+                "model": "llama-3.1-8b", "kind": "estimate", "rates": Rates::ONE_80GB, "rows": rows, "updates": updates, "pool": pool,
                 "contexts": all,
             }),
         );
     }
     let mut lines = vec![format!(
-        "estimate, not measured: Llama-3.1-8B on one 80 GB GPU at an assumed {:.0} TFLOP/s ({:.0} in TF32, {:.0} in f32), {:.1} TB/s, and {:.0} GB/s from the host; {updates} updates of {rows} answer rows, pool of {}",
+        "estimate, not measured: the paper's method for Llama-3.1-8B on one 80 GB GPU at an assumed {:.0} TFLOP/s ({:.0} in TF32, {:.0} in f32), {:.1} TB/s, and {:.0} GB/s from the host; {updates} updates of {rows} answer rows, pool of {}",
         Rates::ONE_80GB.flops / 1e12,
         Rates::ONE_80GB.flops_tf32 / 1e12,
         Rates::ONE_80GB.flops_f32 / 1e12,
         Rates::ONE_80GB.bandwidth / 1e12,
         Rates::ONE_80GB.bus / 1e9,
-        args.pool
+        pool
     )];
     lines.push(format!(
         "{:>8} {:>10} {:>10} {:>10} {:>11} {:>12}",
@@ -463,7 +521,7 @@ fn print_estimate(args: &LearnArgs) -> Result<()> {
             estimate.step_seconds,
             estimate.total_seconds / 60.0,
             numbers::bytes(estimate.device_bytes()),
-            numbers::bytes(estimate.sample_bytes * args.pool as u64)
+            numbers::bytes(estimate.sample_bytes * pool as u64)
         )
     }));
     output::line(&lines.join("\n"))

@@ -4,8 +4,9 @@
 
 use crate::learn::check::{answer_steps, text_windows};
 use crate::learn::engine::MOST_BYTES;
-use crate::learn::run::VALIDATION;
-use crate::learn::train::Settings;
+use crate::learn::run::{LearnMethod, VALIDATION};
+use crate::learn::sensitivity::SensitivitySettings;
+use crate::learn::worker::Order;
 use crate::model::config::Config;
 
 /// Assumed sustained rates.
@@ -187,7 +188,7 @@ impl Pace {
 /// About what a run of learning takes on this machine.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RunEstimate {
-    /// Seconds of all prefills, of all updates, and of the check.
+    /// Seconds of all prefills or of the measurement, of all updates, and of the check.
     pub seconds: [f64; 3],
     /// Bytes besides the weights.
     pub bytes: u64,
@@ -200,41 +201,66 @@ impl RunEstimate {
     }
 }
 
-/// Estimates a run on this machine: prefills of a pool, updates, and a check of so many prompts. The
-/// time to read and cut texts is left out.
-pub fn estimate_run(
-    config: &Config,
-    pace: &Pace,
-    settings: &Settings,
-    lengths: (usize, usize),
-    pool: usize,
-    prompts: usize,
-) -> RunEstimate {
-    let (rates, samples) = (pace.rates(config), pool + VALIDATION);
-    let passes = settings.steps + settings.mask_steps * settings.accumulate;
-    let at = |tokens: usize| estimate(config, rates, tokens, ANSWER_ROWS, passes, samples);
-    let mean = at((lengths.0 + lengths.1) / 2);
-    let longest = at(lengths.1);
+/// Estimates a run on this machine: the measurement, or prefills of a pool and updates; and the
+/// check. The time to read and cut texts is left out.
+pub fn estimate_run(config: &Config, pace: &Pace, order: &Order) -> RunEstimate {
+    let Order { settings, lengths, check_prompts: prompts, .. } = order;
+    let rates = pace.rates(config);
+    let at = |tokens: usize| estimate(config, rates, tokens, ANSWER_ROWS, 1, 1);
     // Prompts of the check have two fifths and four fifths of the longest context, its windows of
     // text about 1,280 tokens.
     let prompt = at((lengths.1 * 3 / 5).max(lengths.0)).prefill_seconds;
     let window = at(1280.min(config.max_context)).prefill_seconds;
-    // Every update of stage 2 is validated by forward passes, which are half of an update's.
-    let validations = (VALIDATION * (settings.mask_steps + 1)) as f64 / 2.0;
-    let seconds = [
-        SAMPLE * mean.prefill_seconds * samples as f64,
-        HOST_UPDATE * mean.step_seconds * (passes as f64 + validations),
-        prompt * prompts as f64
-            + window * text_windows(prompts) as f64
-            + answer_steps(prompts) as f64 * pace.step_seconds,
-    ];
-    let bytes = mean.sample_bytes * samples as u64 + longest.kept_bytes + longest.working_bytes;
-    RunEstimate { seconds, bytes }
+    let check = prompt * *prompts as f64
+        + window * text_windows(*prompts) as f64
+        + answer_steps(*prompts) as f64 * pace.step_seconds;
+    match order.method {
+        LearnMethod::Sensitivity => {
+            let usual = SensitivitySettings::new(config);
+            let tokens = usual.window_tokens.min(lengths.1);
+            let cost = |tokens: usize, rows: usize| {
+                let one = estimate(config, rates, tokens, rows, 1, 1);
+                SAMPLE * one.prefill_seconds + HOST_UPDATE * one.step_seconds
+            };
+            let text = cost(tokens, usual.rows.min(tokens / 4).max(1));
+            let recall = cost(tokens / 2, ANSWER_ROWS);
+            let largest = estimate(config, rates, tokens, usual.rows, 1, 1);
+            RunEstimate {
+                seconds: [
+                    text * order.windows as f64 + recall * usual.recall_samples as f64,
+                    0.0,
+                    check,
+                ],
+                bytes: largest.sample_bytes + largest.kept_bytes + largest.working_bytes,
+            }
+        }
+        LearnMethod::Leank => {
+            let samples = order.pool + VALIDATION;
+            let passes = settings.steps + settings.mask_steps * settings.accumulate;
+            let (mean, longest) = (at((lengths.0 + lengths.1) / 2), at(lengths.1));
+            // Every update of stage 2 is validated by forward passes, which are half of an update's.
+            let validations = match settings.mask_steps {
+                0 => 0.0,
+                steps => (VALIDATION * (steps + 1)) as f64 / 2.0,
+            };
+            RunEstimate {
+                seconds: [
+                    SAMPLE * mean.prefill_seconds * samples as f64,
+                    HOST_UPDATE * mean.step_seconds * (passes as f64 + validations),
+                    check,
+                ],
+                bytes: mean.sample_bytes * samples as u64
+                    + longest.kept_bytes
+                    + longest.working_bytes,
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::learn::train::Settings;
     use crate::model::arch;
 
     const PACE: Pace = Pace {
@@ -255,9 +281,20 @@ mod tests {
     #[test]
     fn more_of_anything_takes_longer_and_a_longer_context_more_memory() {
         let config = arch::known_config("llama-3.2-1b").expect("a known shape");
-        let settings = Settings::for_sparsity(0.7);
+        let order = |method, windows, pool, most, check_prompts| Order {
+            generation: 0,
+            method,
+            haystack: Vec::new(),
+            settings: Settings::for_sparsity(0.7),
+            lengths: (most / 4, most),
+            windows,
+            pool,
+            check_prompts,
+            resume: false,
+            out: "m.safetensors".into(),
+        };
         let of = |pool, most, prompts| {
-            estimate_run(&config, &PACE, &settings, (most / 4, most), pool, prompts)
+            estimate_run(&config, &PACE, &order(LearnMethod::Leank, 12, pool, most, prompts))
         };
         let base = of(96, 2048, 60);
         let [more, longer, checked] = [of(192, 2048, 60), of(96, 4096, 60), of(96, 2048, 120)];
@@ -266,5 +303,12 @@ mod tests {
         assert!(more.bytes > base.bytes && checked.bytes == base.bytes);
         assert!(checked.seconds[2] > 1.5 * base.seconds[2]);
         assert_eq!(of(96, 2048, 0).seconds[2], 0.0, "without a check there is none");
+        let measured = |windows, most| {
+            estimate_run(&config, &PACE, &order(LearnMethod::Sensitivity, windows, 96, most, 60))
+        };
+        let [few, many] = [measured(4, 2048), measured(16, 2048)];
+        assert!(many.seconds[0] > 2.0 * few.seconds[0] && many.bytes == few.bytes);
+        assert!(few.seconds[1] == 0.0 && few.seconds[2] == base.seconds[2]);
+        assert!(measured(4, 512).seconds[0] < few.seconds[0] && few.bytes < base.bytes);
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc::{Receiver, Sender, channel, error::TrySendError};
 
 use super::check::{CheckRow, Verdict};
-use super::run::{self, CheckpointFolder, LearnEvent, LearnRequest, Outcome};
+use super::run::{self, CheckpointFolder, LearnEvent, LearnMethod, LearnRequest, Outcome};
 use super::train::Settings;
 use crate::mask::files::{self, Contents, MaskFile};
 use crate::model::Model;
@@ -22,11 +22,15 @@ pub struct Order {
     pub generation: u64,
     /// Texts to learn from; empty for the fetched ones.
     pub haystack: Vec<PathBuf>,
-    /// The training.
+    /// How channels are chosen.
+    pub method: LearnMethod,
+    /// Sparsity, alignment, window and seed; by the paper's method the whole training.
     pub settings: Settings,
     /// Shortest and longest context in tokens.
     pub lengths: (usize, usize),
-    /// Samples to learn from.
+    /// Windows of text that a sensitivity is measured on.
+    pub windows: usize,
+    /// Samples to learn from by the paper's method.
     pub pool: usize,
     /// Prompts of the check.
     pub check_prompts: usize,
@@ -195,12 +199,18 @@ fn learn(model: &Arc<Model>, order: &Order, outbox: &mut Outbox) -> Result<Done>
     files::check_writable(&order.out)?;
     let texts = run::texts(model, &order.haystack, "text")?;
     let request = LearnRequest::new(model, texts, order.settings.clone(), order.lengths)?;
-    let request = LearnRequest { pool: order.pool, check_prompts: order.check_prompts, ..request };
+    let request = LearnRequest {
+        method: order.method,
+        windows: order.windows,
+        pool: order.pool,
+        check_prompts: order.check_prompts,
+        ..request
+    };
     let place = CheckpointFolder::claim(&order.checkpoint_folder())?;
     let outcome =
         run::learn(model, &request, &place, order.resume, &mut |event| outbox.event(event))?;
     files::save(&order.out, &Contents::Mask(outcome.file.clone()), false)
-        .map_err(|error| place.survives(&error))?;
+        .map_err(|error| request.method.survives(&place, error))?;
     let Outcome { file, rows, verdict, seconds, .. } = outcome;
     Ok(Done { file, out: order.out.clone(), rows, verdict, seconds })
 }

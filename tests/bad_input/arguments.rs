@@ -81,7 +81,7 @@ pub fn cases(cases: &mut Vec<Case>) {
     }
     cases.push(line(&format!("sweep --prompt a --importance i.tsv --steps {LARGEST}")));
     cases.push(line("sweep --prompt a --importance i.tsv --align 3"));
-    let learn = "learn --out o.safetensors";
+    let learn = "learn --method leank --out o.safetensors";
     for option in [
         "--steps 0",
         "--steps 18446744073709551615",
@@ -116,6 +116,20 @@ pub fn cases(cases: &mut Vec<Case>) {
         "--check-prompts -1",
     ] {
         cases.push(line(&format!("{learn} {option}")));
+    }
+    for option in [
+        "--method magic",
+        "--method",
+        "--windows 0",
+        "--windows -1",
+        "--windows 18446744073709551615",
+        "--sparsity 1",
+        "--ctx 64..100",
+        "--steps 9",
+        "--importance i.tsv",
+        "--method leank --windows 3",
+    ] {
+        cases.push(line(&format!("learn --out o.safetensors {option}")));
     }
     for other in [
         "learn --out o.txt",

@@ -346,7 +346,18 @@ fn learning_over_the_driver_gives_the_mask_of_the_cpu() {
         let out = folder.path().join(format!("{device}.safetensors"));
         let settings = "--model demo --sparsity 0.9 --sink 4 --recent 16 --chunk 8 --ctx 100..160 --pool 6 --steps 30 --mask-steps 3";
         let output = Command::new(&program)
-            .args(["learn", "--device", device, "--check-prompts", "0", "--seed", "3", "--out"])
+            .args([
+                "learn",
+                "--method",
+                "leank",
+                "--device",
+                device,
+                "--check-prompts",
+                "0",
+                "--seed",
+                "3",
+                "--out",
+            ])
             .arg(&out)
             .args(settings.split(' '))
             .env("LD_LIBRARY_PATH", driver())

@@ -13,6 +13,8 @@ fn called(arguments: &[&str]) -> Output {
 }
 
 const SMALL: &[&str] = &[
+    "--method",
+    "leank",
     "--ctx",
     "220..300",
     "--pool",
@@ -26,6 +28,8 @@ const SMALL: &[&str] = &[
     "--sparsity",
     "0.5",
 ];
+
+const LEANK: [&str; 2] = ["--method", "leank"];
 
 fn learn(out: &Path, more: &[&str]) -> Output {
     called(&[&["learn", "--json", "--out", out.to_str().unwrap()], SMALL, more].concat())
@@ -117,6 +121,50 @@ fn a_learning_ends_with_a_mask_a_verdict_and_every_rival() {
     assert_eq!(run.status.code(), Some(2), "{}", String::from_utf8_lossy(&run.stderr));
 }
 
+/// Without `--method`: the sensitivity, cut at the sparsity, with the same check.
+#[test]
+fn the_usual_method_is_one_measurement() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("mask.safetensors");
+    let run = |more: &[&str]| {
+        let given = ["learn", "--json", "--force", "--ctx", "220..300", "--windows", "2", "--out"];
+        called(&[&given[..], &[out.to_str().unwrap()], more].concat())
+    };
+    let checked = run(&["--sparsity", "0.5", "--check-prompts", "1"]);
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    let report: Value = serde_json::from_slice(&checked.stdout).unwrap();
+    assert_eq!(
+        (report["method"].as_str(), report["steps"].as_u64(), report["samples"].as_u64()),
+        (Some("sensitivity"), Some(0), Some(10)),
+        "{report}"
+    );
+    let rows = report["rows"].as_array().unwrap();
+    let named = |row: &Value| (row["rule"].clone(), row["counts"].clone());
+    assert_eq!(named(&rows[1]), ("learned".into(), "learned".into()), "the mask that was made");
+    let file = mask(&out);
+    let pruned = 1.0 - file.mask().kept_ratio();
+    assert!((pruned - 0.5).abs() < 0.03, "{pruned}");
+    // Its channels of a head are those with the most damage, and the file says how it was made.
+    let (importance, sensitivity) = (file.importance.unwrap(), file.sensitivity.unwrap());
+    assert_eq!(importance, sensitivity.pruning().unwrap());
+    let again = kscope::mask::select::prune(&sensitivity, 0.5, file.origin.align, false).unwrap();
+    assert_eq!(*file.plan.mask(), again);
+    let recipe = &file.origin.recipe;
+    assert_eq!(
+        (&recipe["rule"], &recipe["settings"]["windows"]),
+        (&"sensitivity".into(), &2.into())
+    );
+    assert_eq!(recipe["check"]["verdict"], report["verdict"]);
+    // The same again is the same mask; another seed is another one.
+    let mask_with = |seed: &str| {
+        let made = run(&["--sparsity", "0.5", "--check-prompts", "0", "--seed", seed]);
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        mask(&out)
+    };
+    assert_eq!(mask_with("0").plan, file.plan);
+    assert_ne!(mask_with("1").sensitivity, Some(sensitivity));
+}
+
 #[test]
 fn wrong_arguments_are_refused_before_anything_runs() {
     let folder = tempfile::tempdir().unwrap();
@@ -128,7 +176,16 @@ fn wrong_arguments_are_refused_before_anything_runs() {
         (&["--ctx", "512..99999"], "context"),
         (&["--chunk", "0"], "chunk"),
         (&["--haystack", "nowhere.txt"], "nowhere.txt"),
-        (&["--resume", "nowhere"], "nowhere"),
+        (&["--method", "leank", "--resume", "nowhere"], "nowhere"),
+        (&["--method", "paper"], "sensitivity"),
+        (&["--steps", "9"], "--steps is an option of --method leank"),
+        (&["--resume", "nowhere"], "--resume is an option of --method leank"),
+        (&["--baked"], "--baked is an option of --method leank"),
+        (
+            &["--method", "leank", "--windows", "3"],
+            "--windows is an option of --method sensitivity",
+        ),
+        (&["--windows", "0"], "windows is 0"),
     ] {
         let given = ["learn", "--out", out.to_str().unwrap()];
         let run = kscope().current_dir(folder.path()).args(given).args(more).output().unwrap();
@@ -153,6 +210,8 @@ fn a_model_that_cannot_do_the_task_is_refused_before_any_training() {
     let model = folder.path().to_str().unwrap();
     let run = called(&[
         "learn",
+        "--method",
+        "leank",
         "--out",
         out.to_str().unwrap(),
         "--model",
@@ -185,6 +244,7 @@ fn learning_goes_on_from_given_importance() {
     let run = called(
         &[
             &["learn", "--out", first.to_str().unwrap(), "--steps", "6", "--mask-steps", "0"],
+            &LEANK[..],
             &small[..],
         ]
         .concat(),
@@ -195,6 +255,7 @@ fn learning_goes_on_from_given_importance() {
         called(
             &[
                 &["learn", "--json", "--force", "--out", out.to_str().unwrap()],
+                &LEANK[..],
                 &small[..],
                 &from,
                 more,
@@ -235,6 +296,8 @@ fn learning_goes_on_from_given_importance() {
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     let run = called(&[
         "learn",
+        "--method",
+        "leank",
         "--force",
         "--out",
         second.to_str().unwrap(),
@@ -314,6 +377,8 @@ fn a_mask_to_bake_is_judged_in_the_weights() {
     let out = folder.path().join("pairs.safetensors");
     let run = called(&[
         "learn",
+        "--method",
+        "leank",
         "--baked",
         "--json",
         "--model",

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use kscope::learn::run::LearnEvent;
+use kscope::learn::run::{LearnEvent, LearnMethod};
 use kscope::learn::train::{Settings, Stage};
 use kscope::learn::worker::{Done, Learner, Notice, Order, Told};
 use kscope::mask::files::{self, Contents, Split};
@@ -14,9 +14,11 @@ use kscope_testing::demo;
 fn order(out: &Path) -> Order {
     Order {
         generation: 7,
+        method: LearnMethod::Leank,
         haystack: Vec::new(),
         settings: Settings { steps: 8, mask_steps: 3, ..Settings::for_sparsity(0.5) },
         lengths: (220, 300),
+        windows: 2,
         pool: 3,
         check_prompts: 1,
         resume: false,
@@ -119,6 +121,10 @@ fn what_cannot_be_learned_is_said_in_a_sentence() {
         (Order { settings: settings(1.5), ..base.clone() }, "sparsity"),
         (Order { lengths: (512, 1 << 20), ..base.clone() }, "context"),
         (Order { resume: true, ..base.clone() }, "state.safetensors"),
+        (
+            Order { method: LearnMethod::Sensitivity, resume: true, ..base.clone() },
+            "has no checkpoint",
+        ),
     ] {
         let notices = told(&model, order, |_, _| ());
         let Told::Failed(sentence) = &notices.last().unwrap().told else {
@@ -126,4 +132,31 @@ fn what_cannot_be_learned_is_said_in_a_sentence() {
         };
         assert!(sentence.contains(word), "{sentence}");
     }
+}
+
+#[test]
+fn a_measurement_tells_its_samples_and_ends_with_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("mask.safetensors");
+    let notices = told(
+        &demo(),
+        Order { method: LearnMethod::Sensitivity, check_prompts: 0, ..order(&out) },
+        |_, _| (),
+    );
+    assert_eq!(updates(&notices), [], "there is nothing to update");
+    let samples = |notice: &Notice| match &notice.told {
+        Told::Going(LearnEvent::Prefill(done, all)) => Some((*done, *all)),
+        _ => None,
+    };
+    let samples: Vec<_> = notices.iter().filter_map(samples).collect();
+    // Two windows and eight recall prompts.
+    assert_eq!(samples, (0..10).map(|done| (done, 10)).collect::<Vec<_>>());
+    let done = done(&notices);
+    assert!(done.file.sensitivity.is_some() && done.verdict.is_none());
+    let Contents::Mask(file) = files::read(&out, &Split::default()).unwrap() else {
+        panic!("a mask")
+    };
+    assert_eq!((file.mask(), &file.sensitivity), (done.file.mask(), &done.file.sensitivity));
+    assert_eq!(file.origin.recipe["method"], "sensitivity");
+    assert!(!out.with_extension("learning").join("state.safetensors").exists());
 }

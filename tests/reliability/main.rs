@@ -65,7 +65,8 @@ pub fn refused(output: &Output, code: i32, words: &str) {
 
 /// Arguments of a learning with so many updates of its two stages.
 pub fn learn<'a>(updates: [&'a str; 2], more: &[&'a str]) -> Vec<&'a str> {
-    let mut args = vec!["learn", "--ctx", "256..320", "--accumulate", "1", "--pool", "4"];
+    let mut args =
+        vec!["learn", "--method", "leank", "--ctx", "256..320", "--accumulate", "1", "--pool", "4"];
     args.extend(["--check-prompts", "0", "--sparsity", "0.5", "--no-rivals", "--threads", "1"]);
     args.extend(["--steps", updates[0], "--mask-steps", updates[1]]);
     args.extend(more);

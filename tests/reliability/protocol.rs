@@ -11,7 +11,7 @@ use kscope::decode::worker::{
 };
 use kscope::element::Dtype;
 use kscope::learn::data;
-use kscope::learn::run::LearnEvent;
+use kscope::learn::run::{LearnEvent, LearnMethod};
 use kscope::learn::sensitivity::worker::{Sensed, Sensing};
 use kscope::learn::train::{Settings, Stage};
 use kscope::learn::worker::{Learner, Order, Told};
@@ -189,6 +189,7 @@ fn a_learning_is_cancelled_in_every_stage_and_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let order = |name: &str, resume| Order {
         generation: 1,
+        method: LearnMethod::Leank,
         haystack: Vec::new(),
         settings: Settings {
             steps: 3,
@@ -197,6 +198,7 @@ fn a_learning_is_cancelled_in_every_stage_and_goes_on() {
             ..Settings::for_sparsity(0.5)
         },
         lengths: (220, 260),
+        windows: 2,
         pool: 2,
         check_prompts: 1,
         resume,

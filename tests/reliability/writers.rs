@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use kscope::element::Dtype;
 use kscope::learn::data;
-use kscope::learn::run::LearnEvent;
+use kscope::learn::run::{LearnEvent, LearnMethod};
 use kscope::learn::train::Settings;
 use kscope::learn::worker::{Learner, Order, Told};
 use kscope::model::Model;
@@ -111,6 +111,7 @@ fn one_evaluation_at_a_time_writes_a_file_of_results() {
 fn learned(model: &Arc<Model>, home: &Path, resume: bool) -> Told {
     let order = Order {
         generation: 1,
+        method: LearnMethod::Leank,
         haystack: vec![home.join("text.txt")],
         settings: Settings {
             steps: 6,
@@ -119,6 +120,7 @@ fn learned(model: &Arc<Model>, home: &Path, resume: bool) -> Told {
             ..Settings::for_sparsity(0.5)
         },
         lengths: (220, 260),
+        windows: 2,
         pool: 2,
         check_prompts: 0,
         resume,

@@ -143,10 +143,14 @@ fn variant(base: &toml::Table, own: toml::Table) -> Result<LearnVariant> {
     let name = own.get("name").and_then(toml::Value::as_str).unwrap_or("").to_owned();
     let mut table = base.clone();
     table.extend(own);
-    let variant: LearnVariant = table.try_into().map_err(|cause: toml::de::Error| {
+    let mut variant: LearnVariant = table.try_into().map_err(|cause: toml::de::Error| {
         Error::input(format!("variant `{}`: {}", shortened(&name), one_line(cause.message())))
     })?;
     variant.check(&given.iter().map(String::as_str).collect::<Vec<_>>())?;
+    // Results are found by the keys: a default that changes must not find those of another one.
+    if variant.learns() {
+        variant.mask_steps = Some(variant.settings(0.5, Window::default(), 0).mask_steps);
+    }
     Ok(variant)
 }
 
@@ -214,7 +218,8 @@ mod tests {
         assert_eq!((a.cut(), b.cut()), (VariantCut::Damage, VariantCut::Rank));
         assert!(!a.learns() && !b.learns() && c.learns());
         let settings = c.settings(0.8, Window::default(), 3);
-        assert_eq!((settings.steps, settings.mask_steps, settings.seed), (7, 15, 3));
+        assert_eq!((settings.steps, settings.mask_steps, settings.seed), (7, 0, 3));
+        assert_eq!(c.mask_steps, Some(0), "written out, since results are found by it");
     }
 
     #[test]
@@ -226,6 +231,12 @@ mod tests {
             (&variant("more_windows = 3"), "unknown field `more_windows`"),
             (&variant("windows = 3"), "`windows` means nothing where no text is looked at"),
             (&variant("start = \"think\"\nrounds = 2"), "`rounds` means nothing"),
+            (
+                &variant(
+                    "start = \"key-norm\"\nwindows = 2\n[[variant]]\nname = \"y\"\nstart = \"frequency\"\ntexts = [\"a\"]",
+                ),
+                "`texts` means nothing where no text is looked at",
+            ),
             (
                 &variant("start = \"fisher\"\nreg = 0.1"),
                 "`reg` means nothing where nothing is learned",

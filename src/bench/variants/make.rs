@@ -43,6 +43,7 @@ pub(super) type Say<'a> = &'a mut dyn FnMut(&str) -> Result<()>;
 /// Makes masks, and keeps what several variants with one seed have in common.
 pub(super) struct Maker<'a> {
     pub(super) model: &'a Model,
+    /// The texts of the variant at hand.
     pub(super) haystack: &'a Haystack,
     pub(super) window: Window,
     seed: u64,
@@ -250,7 +251,7 @@ impl<'a> Maker<'a> {
     }
 
     fn pool_key(&self, variant: &LearnVariant) -> String {
-        json!([variant.tasks(self.model), variant.ctx, variant.pool]).to_string()
+        json!([variant.texts, variant.tasks(self.model), variant.ctx, variant.pool]).to_string()
     }
 
     /// Prefills the variant's pool, unless the newest one is the same.
@@ -280,7 +281,7 @@ impl<'a> Maker<'a> {
 
     fn sensitivity(&mut self, variant: &LearnVariant, say: Say<'_>) -> Result<Sensitivity> {
         let settings = variant.measurement(self.model.config(), self.window, self.seed);
-        let key = json!(settings).to_string();
+        let key = json!([settings, variant.texts]).to_string();
         if let Some(known) = self.measured.get(&key) {
             return Ok(known.clone());
         }

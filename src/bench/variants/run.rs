@@ -56,7 +56,8 @@ pub fn run(
     let began = Instant::now();
     let (haystack, names) = texts(model, file)?;
     let mut targets = known_targets(model, file)?;
-    let shas = file.variants.iter().map(|variant| file_sha(model, variant));
+    let own = file.variants.iter().map(own_texts).collect::<Result<Vec<_>>>()?;
+    let shas = file.variants.iter().zip(&own).map(|(variant, own)| given_sha(model, variant, own));
     let shas = shas.collect::<Result<Vec<_>>>()?;
     let items = file.check.items(model, &names)?;
     let texts = haystack.pieces.iter().map(|piece| (piece.name.clone(), piece.sha256())).collect();
@@ -67,7 +68,8 @@ pub fn run(
     for &seed in &file.seeds {
         let mut maker = Maker::new(model, &haystack, file.window, seed);
         let mut plans = BTreeMap::new();
-        for at in 0..file.variants.len() {
+        for (at, own) in own.iter().enumerate() {
+            maker.haystack = own.as_ref().unwrap_or(&haystack);
             for (sha, plan) in run.masks(at, seed, &mut targets, &mut maker)? {
                 plans.insert(sha, plan);
             }
@@ -90,7 +92,7 @@ struct Run<'a, 'p> {
     file: &'a VariantFile,
     folder: &'a Path,
     results: VariantResults,
-    /// Sha256 of the importance that a variant starts from, where that is a file.
+    /// Sha256 of the files that a variant names: importance to start from, and texts of its own.
     shas: Vec<Option<String>>,
     items: Vec<CheckItem>,
     units: usize,
@@ -362,9 +364,36 @@ fn known_targets(model: &Model, file: &VariantFile) -> Result<Vec<KnownTarget>> 
     Ok(targets)
 }
 
+/// The texts of a variant that names some.
+fn own_texts(variant: &LearnVariant) -> Result<Option<Haystack>> {
+    if variant.texts.is_empty() {
+        return Ok(None);
+    }
+    let pieces = variant.texts.iter().map(|name| data::source(name)).collect::<Result<Vec<_>>>();
+    let pieces =
+        pieces.map_err(|error| Error::input(format!("variant `{}`: {error}", variant.name)))?;
+    Ok(Some(Haystack { pieces }))
+}
+
+/// Sha256 of what a variant's files hold: importance that it starts from, and texts of its own.
+fn given_sha(
+    model: &Model,
+    variant: &LearnVariant,
+    own: &Option<Haystack>,
+) -> Result<Option<String>> {
+    let importance = importance_sha(model, variant)?;
+    Ok(match own {
+        None => importance,
+        Some(own) => {
+            let texts: Vec<String> = own.pieces.iter().map(|piece| piece.sha256()).collect();
+            Some(digest(&json!([importance, texts])))
+        }
+    })
+}
+
 /// Sha256 of the importance file that a variant starts from; refuses one that is not there before
 /// anything is computed.
-fn file_sha(model: &Model, variant: &LearnVariant) -> Result<Option<String>> {
+fn importance_sha(model: &Model, variant: &LearnVariant) -> Result<Option<String>> {
     let LearnFrom::File(path) = variant.start() else { return Ok(None) };
     let name = path.display().to_string();
     let contents = files::read(&path, &Split::default()).map_err(|error| {

@@ -45,6 +45,9 @@ pub struct LearnVariant {
     pub name: String,
     /// `none`, a rule, `sensitivity`, or the path of an importance file.
     pub start: String,
+    /// Names or paths of the texts that are looked at or learned from; empty for those of the file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub texts: Vec<String>,
     /// Windows of text that a rule or a sensitivity looks at.
     pub windows: Option<usize>,
     /// Tokens of such a window.
@@ -100,6 +103,7 @@ impl Default for LearnVariant {
         Self {
             name: String::new(),
             start: "none".to_owned(),
+            texts: Vec::new(),
             windows: None,
             window_tokens: None,
             rows: None,
@@ -221,6 +225,7 @@ impl LearnVariant {
         };
         let idle = |keys: &[&'static str]| keys.iter().copied().find(|key| given.contains(key));
         let misplaced = [
+            (measures || self.learns(), &["texts"][..], "no text is looked at"),
             (measures, &MEASURED[..], "no text is looked at to start with"),
             (start == LearnFrom::Gradient, &OF_GRADIENT, "the start is no sensitivity"),
             (self.learns(), &LEARNED, "nothing is learned"),

@@ -2,11 +2,16 @@
 
 mod baked;
 mod checkpoint;
+mod gradient;
+mod leank;
 mod learning;
 mod report;
 mod request;
 
 pub use baked::check_baked;
 pub use checkpoint::CheckpointFolder;
-pub use learning::{LearnEvent, Outcome, VALIDATION, learn};
-pub use request::{CHECK_PROMPTS, LearnRequest, LearnStart, POOL, default_tasks, texts};
+pub use leank::VALIDATION;
+pub use learning::{LearnEvent, Outcome, learn};
+pub use request::{
+    CHECK_PROMPTS, LearnMethod, LearnRequest, LearnStart, POOL, WINDOWS, default_tasks, texts,
+};

@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{LearnEvent, LearnRequest};
+use super::learning::Found;
+use super::{LearnEvent, LearnRequest, gradient};
 use crate::cache::CacheSpec;
 use crate::element::Dtype;
 use crate::learn::check::{
     self, COMPLETE, CheckPlan, CheckRow, Contender, Cost, Extent, Known, Losses, McNemar,
     Thresholds, Verdict,
 };
-use crate::learn::data::{Haystack, HaystackPart, HaystackPiece, SENTENCES};
+use crate::learn::data::HaystackPart;
 use crate::learn::score;
-use crate::learn::sensitivity::{self, SensitivitySettings};
-use crate::learn::train::{Settings, TrainState};
-use crate::mask::{ChannelMask, Sensitivity, bytes};
+use crate::learn::train::Settings;
+use crate::mask::bytes;
 use crate::model::Model;
 use crate::random::SplitMix64;
 use crate::{Error, Result};
@@ -43,12 +43,13 @@ pub(super) fn plan(model: &Model, request: &LearnRequest) -> Result<(CheckPlan, 
 pub(super) fn checked(
     model: &Arc<Model>,
     request: &LearnRequest,
-    mask: &ChannelMask,
+    found: &Found,
     (plan, own_texts): (CheckPlan, usize),
     report: &mut dyn FnMut(&LearnEvent) -> Result<()>,
 ) -> Result<Checked> {
     let Settings { window, .. } = request.settings;
-    let contenders = contenders(model, request, mask, report)?;
+    let contenders = contenders(model, request, found, report)?;
+    let mask = &found.mask;
     let plain = match request.baked {
         true => Vec::new(),
         false => check::plain_caches(mask.shape(), window, Dtype::F16, model.decoder.is_on_host())?,
@@ -84,10 +85,11 @@ pub(super) fn checked(
 fn contenders(
     model: &Model,
     request: &LearnRequest,
-    mask: &ChannelMask,
+    found: &Found,
     report: &mut dyn FnMut(&LearnEvent) -> Result<()>,
 ) -> Result<Vec<Contender>> {
     let Settings { window, align, seed, .. } = request.settings;
+    let mask = &found.mask;
     let tokenizer = model
         .tokenizer
         .as_ref()
@@ -109,53 +111,15 @@ fn contenders(
         true => {
             let moments =
                 score::gather(&model.decoder, &texts, 1024, &mut |_| Ok(()))?.moments()?;
-            let sensitivity = sensitivity(model, request, report)?;
+            let sensitivity = match &found.sensitivity {
+                Some(known) => Some(known.clone()),
+                None => gradient::rival(model, request, report)?,
+            };
             let known = Known { moments, sensitivity, seed };
             check::contenders(mask, window, align, &known)
         }
         false => check::dense_and_learned(mask, window),
     }
-}
-
-/// The sensitivity on the texts that were learned from, with the window of the mask; none where it
-/// cannot be measured, which is no reason to lose what was learned: weights on a device, texts too
-/// short for a window.
-fn sensitivity(
-    model: &Model,
-    request: &LearnRequest,
-    report: &mut dyn FnMut(&LearnEvent) -> Result<()>,
-) -> Result<Option<Sensitivity>> {
-    let usual = SensitivitySettings::new(model.config());
-    let window_tokens = usual.window_tokens.min(request.lengths.1);
-    let settings = SensitivitySettings {
-        window: request.settings.window,
-        windows: 2,
-        window_tokens,
-        rows: usual.rows.min(window_tokens / 4).max(1),
-        seed: request.settings.seed,
-        ..usual
-    };
-    // Where no natural text was learned from, it was generated sentences.
-    let generated = || {
-        let mut rng = SplitMix64::new(request.settings.seed);
-        let text = Haystack::default().passage(HaystackPart::Training, 100_000, &mut rng);
-        Haystack { pieces: vec![HaystackPiece::new(SENTENCES.to_owned(), text)] }
-    };
-    let haystack = match request.haystack.pieces.is_empty() {
-        true => &generated(),
-        false => &request.haystack,
-    };
-    // Contexts may have no room for recall prompts; then it is measured on text alone.
-    for recall_weight in [usual.recall_weight, 0.0] {
-        let settings = SensitivitySettings { recall_weight, ..settings };
-        let going = &mut |_| report(&LearnEvent::Check(0.0));
-        match sensitivity::measure(model, haystack, &settings, going) {
-            Ok(measured) => return Ok(Some(measured.sensitivity)),
-            Err(Error::Cancelled) => return Err(Error::Cancelled),
-            Err(_) => {}
-        }
-    }
-    Ok(None)
 }
 
 /// The verdict on the second row, compared with the first, dense one, and with plain caches.
@@ -172,50 +136,23 @@ pub(super) fn judge(checked: &Checked, thresholds: &Thresholds) -> (Verdict, McN
 
 /// How the mask was made and the result of the check, to be stored in its file.
 pub(super) fn recipe(
-    model: &Model,
     request: &LearnRequest,
-    state: &TrainState,
-    mask: &ChannelMask,
+    found: &Found,
     checked: &Checked,
     verdict: Option<&(Verdict, McNemar)>,
 ) -> serde_json::Value {
-    let names = |pieces: &[HaystackPiece]| {
-        pieces.iter().map(|piece| piece.name.clone()).collect::<Vec<_>>()
-    };
-    let tail = |losses: &[f32]| {
-        let last = &losses[losses.len().saturating_sub(20)..];
-        (!last.is_empty()).then(|| last.iter().sum::<f32>() / last.len() as f32)
-    };
-    json!({
-        "tool": concat!("kscope ", env!("CARGO_PKG_VERSION")),
-        "rule": "learned",
-        "weights": model.decoder.learning_weights(),
-        "settings": request.settings,
-        "data": {
-            "haystack": names(&request.haystack.pieces),
-            "tasks": request.tasks,
-            "lengths": request.lengths,
-            "pool": request.pool,
-        },
-        "losses": {
-            "stage_1_first": state.losses.first(),
-            "stage_1_last_20": tail(&state.losses),
-            "stage_2_last_20": tail(&state.mask_losses),
-            "validation_cut": state.validated().map(|(cut, _)| cut),
-            "validation_kept": state.validated().map(|(_, kept)| kept),
-        },
-        "importance": request.start.as_ref().map(|start| json!({ "file": start.file, "recipe": start.recipe })),
-        "baked": request.baked,
-        "saved": (!request.baked).then(|| bytes::savings(mask, None)),
-        "check": verdict.map(|(verdict, test)| json!({
-            "verdict": verdict.word(),
-            "reason": verdict.reason,
-            "thresholds": request.thresholds,
-            "mcnemar": test,
-            "prompts": request.check_prompts,
-            "texts_learned_from": checked.own_texts,
-            "rows": checked.rows,
-            "costs": checked.costs,
-        })),
-    })
+    let mut recipe = found.recipe.clone();
+    recipe["baked"] = request.baked.into();
+    recipe["saved"] = json!((!request.baked).then(|| bytes::savings(&found.mask, None)));
+    recipe["check"] = json!(verdict.map(|(verdict, test)| json!({
+        "verdict": verdict.word(),
+        "reason": verdict.reason,
+        "thresholds": request.thresholds,
+        "mcnemar": test,
+        "prompts": request.check_prompts,
+        "texts_learned_from": checked.own_texts,
+        "rows": checked.rows,
+        "costs": checked.costs,
+    })));
+    recipe
 }

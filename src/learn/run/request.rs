@@ -2,18 +2,54 @@
 
 use std::path::PathBuf;
 
+use super::checkpoint::CheckpointFolder;
 use crate::learn::check::Thresholds;
 use crate::learn::data::{self, Haystack, HaystackPiece, Task};
+use crate::learn::sensitivity::SENSITIVITY;
 use crate::learn::train::{Settings, Stage, TrainState};
 use crate::mask::Importance;
 use crate::model::Model;
 use crate::numbers::count;
 use crate::{Error, Result};
 
+/// How a run finds which channels matter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LearnMethod {
+    /// The damage that leaving a channel or a head out is predicted to do, from one backward pass
+    #[default]
+    Sensitivity,
+    /// The LeanK paper's: a factor for every channel, learned in many updates
+    Leank,
+}
+
+impl LearnMethod {
+    /// All methods, the default first.
+    pub const ALL: [Self; 2] = [Self::Sensitivity, Self::Leank];
+
+    /// Its name on the command line, on screen and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sensitivity => SENSITIVITY,
+            Self::Leank => "leank",
+        }
+    }
+
+    /// A failure after everything was found: by the paper's method the checkpoint still holds it.
+    pub fn survives(self, place: &CheckpointFolder, failure: Error) -> Error {
+        match self {
+            Self::Sensitivity => failure,
+            Self::Leank => place.survives(&failure),
+        }
+    }
+}
+
 /// What to learn, from which data, and how to check it.
 #[derive(Debug, Clone)]
 pub struct LearnRequest {
-    /// The training.
+    /// How channels are chosen.
+    pub method: LearnMethod,
+    /// Sparsity, alignment, window and seed; with [`LearnMethod::Leank`] the whole training.
     pub settings: Settings,
     /// Filler and ordinary text.
     pub haystack: Haystack,
@@ -23,7 +59,9 @@ pub struct LearnRequest {
     pub tasks: Vec<Task>,
     /// Shortest and longest context in tokens.
     pub lengths: (usize, usize),
-    /// Samples to learn from.
+    /// Windows of text that a sensitivity is measured on.
+    pub windows: usize,
+    /// Samples to learn from by the paper's method.
     pub pool: usize,
     /// Importance to start from instead of stage 1.
     pub start: Option<LearnStart>,
@@ -59,11 +97,13 @@ impl LearnRequest {
             )));
         }
         Ok(Self {
+            method: LearnMethod::default(),
             settings,
             haystack: texts.0,
             others: texts.1,
             tasks: default_tasks(model),
             lengths,
+            windows: WINDOWS,
             pool: POOL,
             start: None,
             check_prompts: CHECK_PROMPTS,
@@ -73,6 +113,9 @@ impl LearnRequest {
         })
     }
 }
+
+/// Windows of text that a sensitivity is measured on by default.
+pub const WINDOWS: usize = 12;
 
 /// Samples to learn from by default.
 pub const POOL: usize = 96;

@@ -22,7 +22,7 @@ pub struct Settings {
     pub lr: f64,
     /// Weight of the mean factor in the loss.
     pub reg: f64,
-    /// Updates of stage 2.
+    /// Updates of stage 2; 0 by default, since they gained nothing (docs/RESULTS.md).
     pub mask_steps: usize,
     /// Samples whose gradients are averaged in one update of stage 2.
     pub accumulate: usize,
@@ -68,7 +68,7 @@ impl Settings {
             steps: if sparsity <= 0.5 { 150 } else { 250 },
             lr: 0.02,
             reg: REG.windows(2).find_map(between).unwrap_or(edge),
-            mask_steps: 15,
+            mask_steps: 0,
             accumulate: 4,
             mask_lr: 0.002,
             variant: Variant::default(),

@@ -5,7 +5,7 @@
 //! number, and a head may always keep all its channels.
 //!
 //! From sensitivity and a byte budget, [`allocate`] makes a plan: bits per channel and bits of every
-//! head's V.
+//! head's V; [`prune`] makes a mask of a sparsity.
 
 mod allocate;
 mod budget;
@@ -17,6 +17,7 @@ mod selection;
 
 pub use allocate::{
     Allocation, AllocationOptions, AllocationTarget, LockWidths, WidthLock, WidthPlace, allocate,
+    prune,
 };
 pub use options::{ALIGNMENTS, Budget, ByteBudget, Floor, Heads, Lock, LockTo, Options, Target};
 pub use selection::{keep_counts, select};

@@ -2,7 +2,7 @@
 
 use crate::learn::check::{CheckRow, Counts, Verdict};
 use crate::learn::data::Task;
-use crate::learn::run::LearnEvent as Learned;
+use crate::learn::run::{LearnEvent as Learned, LearnMethod};
 use crate::learn::train::{Dense, Stage, Update};
 use crate::learn::worker::{Done, Notice, Told};
 use crate::mask::files::{MaskFile, Origin};
@@ -33,11 +33,12 @@ pub fn factors(shape: Shape, share: f32) -> Importance {
     Importance::new(shape, (0..shape.entries()).map(factor).collect()).expect("finite")
 }
 
-/// A learning run after `updates` updates of stage 1, two per second.
+/// A learning run by the paper's method after `updates` updates of stage 1, two per second.
 pub fn learning(state: &mut State, updates: usize) {
     let shape = state.model.as_ref().map_or(SMALL, |model| model.shape());
     let began = state.now_ms;
     update(state, Action::Do(Command::Show(Screen::Learn)));
+    state.screens.learn.form.method = LearnMethod::Leank;
     update(state, Action::Do(Command::Learn));
     let going = |state: &mut State, event| tell_learning(state, Told::Going(event));
     for done in [0, 60, 104] {

@@ -9,11 +9,13 @@ mod allocation;
 mod head;
 mod options;
 mod problem;
+mod pruning;
 mod runs;
 mod spend;
 
 pub use allocation::{Allocation, allocate};
 pub use options::{AllocationOptions, AllocationTarget, LockWidths, WidthLock, WidthPlace};
+pub use pruning::prune;
 
 #[cfg(test)]
 mod tests;

@@ -471,3 +471,34 @@ fn wrong_options_are_refused_with_a_sentence() {
         assert!(error.to_string().contains(expected), "expected {expected:?}, found {error}");
     }
 }
+
+#[test]
+fn a_mask_of_a_sparsity_has_the_least_damage_of_its_bytes() {
+    for (kind, seed) in [(Kind::Falling, 1), (Kind::Wild, 2), (Kind::Ties, 3)] {
+        let sensitivity = damages(SMOL, kind, seed);
+        for sparsity in [0.3, 0.5, 0.8, 0.95] {
+            let mask = prune(&sensitivity, sparsity, 8, false).unwrap();
+            let pruned = 1.0 - mask.kept_ratio();
+            // A head that is dropped or not is 64 channels of 5,760.
+            assert!((pruned - sparsity).abs() < 0.02, "{kind:?} {sparsity}: {pruned}");
+            let plan = CachePlan::of_mask(&mask);
+            let widths = vec![Zero, Sixteen];
+            let options = AllocationOptions {
+                k_widths: widths.clone(),
+                v_widths: widths,
+                align: 8,
+                ..share(plan.bytes_share(64) + 1e-6, 64)
+            };
+            let best = allocate(&sensitivity, &options).unwrap().plan;
+            let (own, best) = (damage_of(&sensitivity, &plan), damage_of(&sensitivity, &best));
+            assert!(own <= best * 1.001 + 1e-6, "{kind:?} {sparsity}: {own} against {best}");
+        }
+    }
+    let pairs = prune(&damages(SMOL, Kind::Falling, 4), 0.5, 8, true).unwrap();
+    for head in pairs.bits().chunks_exact(64) {
+        assert_eq!(head[..32], head[32..], "pairs are kept or pruned whole");
+    }
+    for wrong in [0.0, 1.0, -0.5, f64::NAN] {
+        assert!(prune(&damages(SMOL, Kind::Falling, 5), wrong, 8, false).is_err(), "{wrong}");
+    }
+}

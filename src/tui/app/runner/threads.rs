@@ -36,9 +36,8 @@ impl Runner<'_> {
     /// Estimates what a run of learning takes.
     pub(super) fn estimate(&mut self, order: &Order, pace: &Pace) {
         let Ok(model) = self.model("learn on") else { return };
-        let Order { settings, lengths, pool, check_prompts, .. } = order;
         let (config, free) = (model.config(), machine::available_bytes());
-        let estimate = estimate_run(config, pace, settings, *lengths, *pool, *check_prompts);
+        let estimate = estimate_run(config, pace, order);
         self.tell(Action::Estimated(estimate, free));
     }
 

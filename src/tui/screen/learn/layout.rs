@@ -2,6 +2,7 @@
 
 use ratatui::layout::Rect;
 
+use crate::learn::run::LearnMethod;
 use crate::tui::app::areas::PANEL_FROM;
 use crate::tui::app::splits::Divider;
 use crate::tui::app::state::State;
@@ -37,7 +38,7 @@ pub fn learn(state: &State, main: Rect) -> Learn {
     };
     let left = state.split_columns(FORM, area.width, left);
     let left = Rect { width: left.min(area.width), ..area };
-    let rows = (Field::ALL.len() as u16 + 1).min(left.height);
+    let rows = (Field::MOST as u16 + 1).min(left.height);
     let form = Rect { height: rows, ..left };
     let gap = u16::from(left.height > rows + 10);
     let progress = Rect {
@@ -51,10 +52,10 @@ pub fn learn(state: &State, main: Rect) -> Learn {
 }
 
 impl Learn {
-    /// The field on a row of the form.
-    pub fn field_at(&self, x: u16, y: u16) -> Option<Field> {
+    /// The field on a row of a method's form.
+    pub fn field_at(&self, method: LearnMethod, x: u16, y: u16) -> Option<Field> {
         let inside = self.form.contains((x, y).into());
         let row = usize::from(y.checked_sub(self.form.y + 1)?);
-        Field::ALL.get(row).copied().filter(|_| inside)
+        Field::of(method).get(row).copied().filter(|_| inside)
     }
 }

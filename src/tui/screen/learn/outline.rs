@@ -1,6 +1,7 @@
 //! What a run of the form does, while there is nothing to show of one: its parts in order, its
 //! settings, and the rules that its mask is checked against.
 
+use crate::learn::run::LearnMethod;
 use crate::learn::train::Settings;
 use crate::mask::Rule;
 use crate::numbers::{count, counted, percent};
@@ -9,7 +10,7 @@ use crate::tui::app::side;
 use crate::tui::app::state::State;
 use crate::tui::screen::Screen;
 use crate::tui::screen::learn::state::{Field, Form};
-use crate::tui::screen::learn::view::WORDS;
+use crate::tui::screen::learn::view::words;
 use crate::tui::widget::pane::Pane;
 
 /// Draws the outline in what is left of a pane.
@@ -21,11 +22,12 @@ pub(super) fn render(state: &State, pane: &mut Pane<'_>) {
     let starts = format!("{} starts", state.key_on(Screen::Learn, Command::Learn));
     let note = if state.screens.learn.runs() { String::new() } else { starts };
     let steps: Vec<(&str, &str)> =
-        steps.iter().map(|(word, meaning)| (*word, meaning.as_str())).collect();
+        steps.iter().map(|(word, meaning)| (word.as_str(), meaning.as_str())).collect();
     side::defined(state, ("what a run does", &note), &steps, pane);
-    let fields = Field::ALL.map(|field| (field.name(), field.about()));
+    let fields: Vec<(&str, &str)> =
+        Field::of(form.method).into_iter().map(|field| (field.name(), field.about())).collect();
     side::defined(state, ("its settings", ""), &fields, pane);
-    side::defined(state, ("what it tells", "while it learns"), &WORDS, pane);
+    side::defined(state, ("what it tells", "while it runs"), words(form.method), pane);
     side::defined(state, ("the verdict", "by a paired test, with its p"), &VERDICTS, pane);
     let rules: Vec<(&str, &str)> = Rule::ALL.iter().map(|rule| (rule.words, rule.about)).collect();
     side::defined(state, ("rules that choose channels", ""), &rules, pane);
@@ -39,7 +41,7 @@ const VERDICTS: [(&str, &str); 3] = [
 ];
 
 /// The parts of a run, each with what it does; `applies` is the key that uses the mask.
-fn steps(form: &Form, settings: &Settings, applies: &str) -> Vec<(&'static str, String)> {
+fn steps(form: &Form, settings: &Settings, applies: &str) -> Vec<(String, String)> {
     let (shortest, longest) = form.lengths();
     let check = match form.check {
         0 => "none, so there is no verdict".to_owned(),
@@ -49,39 +51,47 @@ fn steps(form: &Form, settings: &Settings, applies: &str) -> Vec<(&'static str, 
             counted(prompts, "prompt", "prompts")
         ),
     };
-    vec![
-        (
-            "1 prefill",
-            format!(
-                "reads {} of {} to {} tokens with facts hidden in them, once",
-                counted(form.pool, "prompt", "prompts"),
-                count(shortest),
-                count(longest)
+    let cut = |by: &str| {
+        format!(
+            "drops {} of the K channels, {by}; heads keep multiples of {}",
+            percent(settings.sparsity, 0),
+            settings.align
+        )
+    };
+    let mut steps = match form.method {
+        LearnMethod::Sensitivity => vec![
+            (
+                "measure",
+                format!(
+                    "reads {} of text and eight prompts, and asks by one gradient what leaving each K channel and each head out would do to the next token's probabilities",
+                    counted(form.windows, "window", "windows"),
+                ),
             ),
-        ),
-        (
-            "2 importance",
-            format!(
-                "{} learn a factor for every K channel: attention sees less of channels that answers do not need",
-                counted(settings.steps, "update", "updates")
+            ("cut", cut("with the least damage for the bytes")),
+        ],
+        LearnMethod::Leank => vec![
+            (
+                "prefill",
+                format!(
+                    "reads {} of {} to {} tokens with facts hidden in them, once",
+                    counted(form.pool, "prompt", "prompts"),
+                    count(shortest),
+                    count(longest)
+                ),
             ),
-        ),
-        (
-            "3 cut",
-            format!(
-                "drops {} of the K channels, those with the smallest factors; heads keep multiples of {}",
-                percent(settings.sparsity, 0),
-                settings.align
+            (
+                "importance",
+                format!(
+                    "{} learn a factor for every K channel: attention sees less of channels that answers do not need",
+                    counted(settings.steps, "update", "updates")
+                ),
             ),
-        ),
-        (
-            "4 mask",
-            format!(
-                "{} with the mask as it will decode",
-                counted(settings.mask_steps, "update", "updates")
-            ),
-        ),
-        ("5 check", check),
-        ("6 file", format!("writes {}; {applies} applies it here", form.out)),
-    ]
+            ("cut", cut("those with the smallest factors")),
+        ],
+    };
+    steps.push(("check", check));
+    steps.push(("file", format!("writes {}; {applies} applies it here", form.out)));
+    let numbered =
+        |(at, (word, meaning)): (usize, (&str, String))| (format!("{} {word}", at + 1), meaning);
+    steps.into_iter().enumerate().map(numbered).collect()
 }

@@ -6,7 +6,7 @@ use tui_input::Input;
 
 use crate::learn::data::Task;
 use crate::learn::estimate::RunEstimate;
-use crate::learn::run::{CHECK_PROMPTS, POOL};
+use crate::learn::run::{CHECK_PROMPTS, LearnMethod, POOL, VALIDATION, WINDOWS};
 use crate::learn::train::{Dense, Settings, Stage, Update};
 use crate::learn::worker::{Done, Order};
 use crate::mask::select::ALIGNMENTS;
@@ -18,12 +18,16 @@ use crate::numbers::{self, count};
 pub enum Field {
     /// Text to learn from.
     Haystack,
+    /// How channels are chosen.
+    Method,
     /// Share of channels to prune.
     Sparsity,
     /// Multiple of kept counts.
     Align,
     /// Longest context.
     Context,
+    /// Windows of text that a sensitivity is measured on.
+    Windows,
     /// Samples to learn from.
     Pool,
     /// Updates of stage 1.
@@ -38,11 +42,13 @@ pub enum Field {
 
 impl Field {
     /// All fields in the order of the form.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Haystack,
+        Self::Method,
         Self::Sparsity,
         Self::Align,
         Self::Context,
+        Self::Windows,
         Self::Pool,
         Self::Steps,
         Self::Seed,
@@ -50,13 +56,27 @@ impl Field {
         Self::Out,
     ];
 
+    /// The most fields that a method has: what is below the form stays where it is.
+    pub const MOST: usize = 10;
+
+    /// The fields of a method in the order of the form.
+    pub fn of(method: LearnMethod) -> Vec<Self> {
+        let other = match method {
+            LearnMethod::Sensitivity => &[Self::Pool, Self::Steps][..],
+            LearnMethod::Leank => &[Self::Windows],
+        };
+        Self::ALL.into_iter().filter(|field| !other.contains(field)).collect()
+    }
+
     /// The name on screen.
     pub fn name(self) -> &'static str {
         match self {
             Self::Haystack => "haystack",
+            Self::Method => "method",
             Self::Sparsity => "sparsity",
             Self::Align => "align",
             Self::Context => "context",
+            Self::Windows => "windows",
             Self::Pool => "pool",
             Self::Steps => "steps",
             Self::Seed => "seed",
@@ -76,9 +96,17 @@ impl Field {
             Self::Haystack => {
                 "the text in which the facts that are asked for are hidden: files and folders, separated by commas"
             }
+            Self::Method => {
+                "sensitivity: what leaving a channel or a head out is predicted to cost, from one backward pass; leank: the paper's way, factors learned in many updates"
+            }
             Self::Sparsity => "the share of K channels that the mask drops in the middle tokens",
             Self::Align => "kept channels of a head come in multiples of this",
-            Self::Context => "the longest prompt to learn from; the shortest has a quarter of it",
+            Self::Context => {
+                "the longest prompt that is looked at or asked; the shortest has a quarter of it"
+            }
+            Self::Windows => {
+                "how many windows of the text the sensitivity is measured on, with eight recall prompts beside them"
+            }
             Self::Pool => "how many prompts are prefilled once and then learned from",
             Self::Steps => {
                 "updates of stage 1; without a number of its own it follows from the sparsity"
@@ -91,24 +119,32 @@ impl Field {
         }
     }
 
-    /// The field `by` rows further down.
-    pub fn moved(self, by: isize) -> Self {
-        let at = Self::ALL.iter().position(|field| *field == self).unwrap_or(0);
-        Self::ALL[at.saturating_add_signed(by).min(Self::ALL.len() - 1)]
+    /// The field of a method's form `by` rows further down.
+    pub fn moved(self, method: LearnMethod, by: isize) -> Self {
+        let fields = Self::of(method);
+        let at = fields.iter().position(|field| *field == self).unwrap_or(0);
+        fields[at.saturating_add_signed(by).min(fields.len() - 1)]
     }
 }
+
+/// What the time and the memory of a run depend on.
+pub type Extent = (LearnMethod, [usize; 5]);
 
 /// The values of the form.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Form {
     /// Text files and folders of them, separated by commas; empty for the fetched texts, or generated sentences where there are none.
     pub haystack: String,
+    /// How channels are chosen.
+    pub method: LearnMethod,
     /// Hundredths of channels to prune.
     pub percent: u32,
     /// Multiple of kept counts.
     pub align: usize,
     /// Longest context in tokens; the shortest is a quarter of it.
     pub context: usize,
+    /// Windows of text that a sensitivity is measured on.
+    pub windows: usize,
     /// Samples to learn from.
     pub pool: usize,
     /// Updates of stage 1; `None` derives them from the sparsity.
@@ -125,9 +161,11 @@ impl Default for Form {
     fn default() -> Self {
         Self {
             haystack: String::new(),
+            method: LearnMethod::default(),
             percent: 70,
             align: crate::mask::files::DEFAULT_ALIGN,
             context: 2048,
+            windows: WINDOWS,
             pool: POOL,
             steps: None,
             seed: 0,
@@ -151,9 +189,12 @@ impl Form {
     }
 
     /// What the time and the memory of a run depend on.
-    pub fn extent(&self) -> [usize; 5] {
-        let steps = self.steps.unwrap_or_default();
-        [self.percent as usize, self.context, self.pool, steps, self.check]
+    pub fn extent(&self) -> Extent {
+        let own = match self.method {
+            LearnMethod::Sensitivity => [self.windows, 0],
+            LearnMethod::Leank => [self.pool, self.steps.unwrap_or_default()],
+        };
+        (self.method, [self.percent as usize, self.context, own[0], own[1], self.check])
     }
 
     /// Shortest and longest context in tokens.
@@ -176,6 +217,13 @@ impl Form {
             Field::Context => {
                 self.context = doubled(self.context).clamp(LEAST_CONTEXT.min(most), most)
             }
+            Field::Method => {
+                self.method = match self.method {
+                    LearnMethod::Sensitivity => LearnMethod::Leank,
+                    LearnMethod::Leank => LearnMethod::Sensitivity,
+                }
+            }
+            Field::Windows => self.windows = doubled(self.windows).clamp(1, MOST_WINDOWS),
             Field::Pool => self.pool = doubled(self.pool).clamp(3, 768),
             Field::Steps => {
                 let auto = Settings::for_sparsity(f64::from(self.percent) / 100.0).steps;
@@ -200,9 +248,11 @@ impl Form {
         match field {
             Field::Haystack => self.haystack.clone(),
             Field::Out => self.out.clone(),
+            Field::Method => self.method.name().to_owned(),
             Field::Sparsity => self.percent.to_string(),
             Field::Align => self.align.to_string(),
             Field::Context => self.context.to_string(),
+            Field::Windows => self.windows.to_string(),
             Field::Pool => self.pool.to_string(),
             Field::Steps => self.steps.map_or_else(String::new, |steps| steps.to_string()),
             Field::Seed => self.seed.to_string(),
@@ -229,6 +279,12 @@ impl Form {
         match field {
             Field::Haystack => self.haystack = typed.to_owned(),
             Field::Out => self.out = typed.to_owned(),
+            Field::Method => {
+                let found = LearnMethod::ALL.into_iter().find(|method| method.name() == typed);
+                self.method = found.ok_or_else(|| {
+                    format!("method: expected sensitivity or leank, found `{typed}`")
+                })?;
+            }
             Field::Sparsity => self.percent = number(1, 99)? as u32,
             Field::Align => {
                 let align = number(1, 32)?;
@@ -240,6 +296,7 @@ impl Form {
                 self.align = align;
             }
             Field::Context => self.context = number(LEAST_CONTEXT.min(most), most)?,
+            Field::Windows => self.windows = number(1, MOST_WINDOWS)?,
             Field::Pool => self.pool = number(3, 768)?,
             Field::Steps if typed.is_empty() => self.steps = None,
             Field::Steps => self.steps = Some(number(10, 100_000)?),
@@ -259,9 +316,14 @@ impl Form {
         match field {
             Field::Haystack if self.haystack.is_empty() => plain("default texts".to_owned()),
             Field::Haystack => plain(self.haystack.clone()),
+            Field::Method if self.method == LearnMethod::Leank => {
+                (self.method.name().to_owned(), "the paper's".to_owned())
+            }
+            Field::Method => plain(self.method.name().to_owned()),
             Field::Sparsity => (format!("{} %", self.percent), "of K channels".to_owned()),
             Field::Align => (self.align.to_string(), "channels".to_owned()),
             Field::Context => (count(self.context), format!("from {}", count(self.lengths().0))),
+            Field::Windows => (self.windows.to_string(), "of text".to_owned()),
             Field::Pool => (self.pool.to_string(), "prefills".to_owned()),
             Field::Steps => match self.steps {
                 Some(steps) => plain(steps.to_string()),
@@ -281,12 +343,15 @@ impl Form {
 /// Smallest value of the longest context: a quarter of it is the minimum of `kscope learn`.
 const LEAST_CONTEXT: usize = 256;
 
+/// Most windows that the form takes: an hour of a small model.
+const MOST_WINDOWS: usize = 256;
+
 /// What a learning run is doing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LearningPart {
     /// No run was started.
     Idle,
-    /// Prefilling samples: done, all.
+    /// Prefilling samples, or measuring on them: done, all.
     Pool(usize, usize),
     /// Stage 1.
     Importance,
@@ -336,7 +401,7 @@ pub struct Learning {
     /// About what a run of the form takes, and the free memory.
     pub estimate: Option<(RunEstimate, Option<u64>)>,
     /// What an estimate was asked for.
-    pub estimated_for: Option<[usize; 5]>,
+    pub estimated_for: Option<Extent>,
     /// Progress notices that were dropped because the channel was full.
     pub dropped: u64,
 }
@@ -377,10 +442,18 @@ impl Learning {
         )
     }
 
+    /// The method of the run, or of the next one where there was none.
+    pub fn ordered(&self) -> LearnMethod {
+        self.order.as_ref().map_or(self.form.method, |order| order.method)
+    }
+
     /// Clears the last run and begins a new one.
     pub fn begin(&mut self, order: Order, now_ms: f64) {
         let (form, field) = (self.form.clone(), self.field);
-        let samples = order.pool + crate::learn::run::VALIDATION;
+        let samples = match order.method {
+            LearnMethod::Sensitivity => order.windows,
+            LearnMethod::Leank => order.pool + VALIDATION,
+        };
         *self = Self {
             form,
             field,

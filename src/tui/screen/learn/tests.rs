@@ -5,7 +5,7 @@ use ratatui::crossterm::event::{
 };
 
 use crate::decode::worker::EngineOrder as Order;
-use crate::learn::run::LearnEvent;
+use crate::learn::run::{LearnEvent, LearnMethod};
 use crate::learn::train::{Settings, Stage, Update};
 use crate::learn::worker::{Notice, Order as Learn, Told};
 use crate::mask::select;
@@ -81,6 +81,7 @@ fn the_form_is_set_by_keys_and_ordered_as_set() {
         ("notes.md", KeyContext::Screen(Screen::Learn))
     );
     let steps = [
+        (Field::Method, "]"),
         (Field::Sparsity, "]]"),
         (Field::Align, "]"),
         (Field::Context, "["),
@@ -107,9 +108,11 @@ fn the_form_is_set_by_keys_and_ordered_as_set() {
         *order,
         Learn {
             generation: 1,
+            method: LearnMethod::Leank,
             haystack: vec!["notes.md".into()],
             settings: Settings { align: 16, seed: 3, steps: base.steps + 10, ..base },
             lengths: (256, 1024),
+            windows: 12,
             pool: 48,
             check_prompts: 50,
             resume: false,
@@ -168,6 +171,8 @@ fn what_cannot_be_learned_is_refused_in_a_sentence() {
     ordered(&press(&mut state, "s"));
     refused(&mut state, "s", "running");
     refused(&mut state, "R", "running");
+    tell_learning(&mut state, Told::Cancelled { resumes: false });
+    refused(&mut state, "R", "no checkpoint");
     state.replay = true;
     refused(&mut state, "R", "recording");
 }
@@ -298,18 +303,21 @@ fn the_mouse_selects_and_changes_fields() {
         };
         update(state, Action::Mouse(event));
     };
-    for (row, field) in Field::ALL.into_iter().enumerate() {
-        click(&mut state, row);
-        assert_eq!(state.screens.learn.field, field);
+    for method in LearnMethod::ALL {
+        state.screens.learn.form.method = method;
+        for (row, field) in Field::of(method).into_iter().enumerate() {
+            click(&mut state, row);
+            assert_eq!(state.screens.learn.field, field);
+        }
     }
-    click(&mut state, 1);
-    click(&mut state, 1);
+    click(&mut state, 2);
+    click(&mut state, 2);
     assert_eq!(state.screens.learn.form.percent, 75, "a double click takes the next value");
-    click(&mut state, 8);
-    click(&mut state, 8);
+    click(&mut state, 9);
+    click(&mut state, 9);
     assert_eq!(state.context(), KeyContext::List, "and types a path");
     key(&mut state, KeyCode::Esc);
-    click(&mut state, 2);
+    click(&mut state, 3);
     assert_eq!(
         (state.context(), state.screens.learn.field),
         (KeyContext::Screen(Screen::Learn), Field::Align)
@@ -398,7 +406,10 @@ fn numbers_are_typed_and_what_cannot_be_stays_out() {
     let (form, failed) = type_in(Field::Sparsity, "65%");
     assert_eq!((form.percent, failed), (65, false));
     assert_eq!(type_in(Field::Sparsity, "100"), (form.clone(), true));
-    assert_eq!(type_in(Field::Align, "12"), (form, true));
+    assert_eq!(type_in(Field::Align, "12"), (form.clone(), true));
+    assert_eq!(type_in(Field::Method, "lean"), (form, true));
+    assert_eq!(type_in(Field::Method, "leank").0.method, LearnMethod::Leank);
+    assert_eq!(type_in(Field::Windows, "4").0.windows, 4);
     assert_eq!(type_in(Field::Pool, "96").0.pool, 96);
     assert_eq!(type_in(Field::Steps, "33").0.steps, Some(33));
     assert_eq!(type_in(Field::Steps, "").0.steps, None);
@@ -417,7 +428,7 @@ fn a_run_is_estimated_once_for_every_form_before_it_starts() {
     let effects = press(&mut state, "6");
     let [Effect::EstimateLearning(of)] = &effects[..] else { panic!("{effects:?}") };
     let (order, pace) = &**of;
-    assert_eq!((order.pool, order.lengths), (96, (512, 2048)));
+    assert_eq!((order.windows, order.lengths), (12, (512, 2048)));
     assert_eq!(pace.prefill_seconds, 0.0815, "the measured prefill of the session");
     assert!(pace.step_seconds > 0.0);
     assert_eq!(asked(&press(&mut state, "j")), 0, "moving changes no form");
@@ -426,8 +437,12 @@ fn a_run_is_estimated_once_for_every_form_before_it_starts() {
     update(&mut state, Action::Estimated(estimate, Some(2 << 30)));
     let shown = crate::tui::testing::text(&crate::tui::testing::draw(&state));
     assert!(shown.contains("about 4 min") && shown.contains("more than is free"), "{shown}");
+    state.screens.learn.field = Field::Windows;
+    assert_eq!(asked(&press(&mut state, "[")), 1, "fewer windows take another time");
+    state.screens.learn.field = Field::Method;
+    assert_eq!(asked(&press(&mut state, "]")), 1, "so does the other method");
     state.screens.learn.field = Field::Pool;
-    assert_eq!(asked(&press(&mut state, "[")), 1, "another pool takes another time");
+    assert_eq!(asked(&press(&mut state, "[")), 1, "and there another pool");
 }
 
 #[test]
@@ -443,6 +458,33 @@ fn the_bell_rings_at_the_end_and_at_no_other_time() {
     assert_eq!(told(Told::Failed("no".to_owned())).first(), Some(&Effect::Bell));
 }
 
+/// The method of the form as it comes: nothing but samples, and then the mask with its damages by
+/// rank.
+#[test]
+fn a_measurement_is_followed_to_its_mask() {
+    let mut state = on_screen();
+    let effects = press(&mut state, "s");
+    let order = ordered(&effects);
+    assert_eq!((order.method, order.windows), (LearnMethod::Sensitivity, 12));
+    assert_eq!(state.screens.learn.part, LearningPart::Pool(0, 12));
+    tell_learning(&mut state, Told::Going(LearnEvent::Prefill(5, 20)));
+    let frame = text(&draw(&state));
+    assert!(frame.contains("measuring 5 of 20"), "{frame}");
+    learned(&mut state);
+    let learning = &state.screens.learn;
+    let (ranks, scores) = (
+        learning.factors.clone().expect("ranks"),
+        learning.done.as_ref().and_then(|done| done.file.importance.clone()).expect("scores"),
+    );
+    let mut by_score: Vec<(f32, f32)> =
+        scores.scores().iter().copied().zip(ranks.scores().iter().copied()).collect();
+    by_score.sort_by(|a, b| a.0.total_cmp(&b.0));
+    assert!(by_score.is_sorted_by(|a, b| a.1 <= b.1), "ranks have the order of the scores");
+    assert_eq!((by_score[0].1, by_score[by_score.len() - 1].1), (0.0, 1.0));
+    let frame = text(&draw(&state));
+    assert!(!frame.contains("distill") && frame.contains("heads dropped"), "{frame}");
+}
+
 /// Before there is anything to show, it once showed the map again.
 #[test]
 fn what_a_run_does_is_said_before_there_is_one() {
@@ -451,12 +493,19 @@ fn what_a_run_does_is_said_before_there_is_one() {
     let frame = text(&draw(&state));
     for words in [
         "what a run does",
-        "1 prefill",
-        "reads 96 prompts of 512 to 2,048 tokens",
-        "6 file",
+        "1 measure",
+        "reads 12 windows of text and eight prompts",
+        "2 cut",
+        "4 file",
         "rules that choose",
     ] {
         assert!(frame.contains(words), "{words}: {frame}");
     }
     assert!(!frame.contains("at work ──"), "{frame}");
+    state.screens.learn.form.method = LearnMethod::Leank;
+    let frame = text(&draw(&state));
+    for words in ["1 prefill", "reads 96 prompts of 512 to 2,048 tokens", "2 importance", "5 file"]
+    {
+        assert!(frame.contains(words), "{words}: {frame}");
+    }
 }

@@ -4,10 +4,10 @@ use tui_input::Input;
 
 use crate::decode::worker::event::MaskInfo;
 use crate::learn::estimate::Pace;
-use crate::learn::run::LearnEvent;
+use crate::learn::run::{LearnEvent, LearnMethod};
 use crate::learn::train::Stage;
 use crate::learn::worker::{Notice, Order, Told};
-use crate::mask::select;
+use crate::mask::{Importance, select};
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::areas;
 use crate::tui::app::keys::KeyContext;
@@ -15,11 +15,12 @@ use crate::tui::app::model::ModelView;
 use crate::tui::app::path_prompt::PathFor;
 use crate::tui::app::state::{Dirty, State};
 use crate::tui::app::steer;
+use crate::tui::app::table::{Scale, Table};
 use crate::tui::screen::learn::layout;
 use crate::tui::screen::learn::state::{Field, Learning, LearningPart};
 use crate::tui::screen::tune::edit::{adopt, keep_or_reset};
 use crate::tui::screen::tune::state::Tuning;
-use crate::tui::screen::{Press, Typed, Wheel};
+use crate::tui::screen::{Press, Screen, Typed, Wheel};
 
 /// Runs a command of the screen.
 pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
@@ -65,8 +66,8 @@ fn edit(state: &mut State, command: Command) {
     let most = state.model.as_ref().map_or(usize::MAX, |model| model.info.max_context);
     let learning = &mut state.screens.learn;
     match command {
-        Command::Up => learning.field = learning.field.moved(-1),
-        Command::Down => learning.field = learning.field.moved(1),
+        Command::Up => learning.field = learning.field.moved(learning.form.method, -1),
+        Command::Down => learning.field = learning.field.moved(learning.form.method, 1),
         Command::First => learning.field = Field::Haystack,
         Command::Last => learning.field = Field::Out,
         Command::Less | Command::More if !learning.field.is_text() => {
@@ -115,7 +116,13 @@ fn order(state: &mut State, command: Command) -> Vec<Effect> {
         state.tell("the model is not there yet", false);
         return Vec::new();
     };
-    let order = planned(state, model, command == Command::ResumeLearning);
+    let resumes = command == Command::ResumeLearning;
+    if resumes && state.screens.learn.form.method == LearnMethod::Sensitivity {
+        let key = state.key_on(Screen::Learn, Command::Learn);
+        state.tell(format!("a measurement has no checkpoint: {key} starts it"), false);
+        return Vec::new();
+    }
+    let order = planned(state, model, resumes);
     let refused = order.settings.check().err().map(|error| error.to_string());
     let refused = refused.or_else(|| match crate::mask::files::Format::of_path(&order.out) {
         Ok(crate::mask::files::Format::Safetensors) => None,
@@ -137,7 +144,11 @@ fn cancel(state: &mut State) -> Vec<Effect> {
         state.tell("no learning is running", false);
         return Vec::new();
     }
-    state.tell("stopping after the update at hand", false);
+    let at_hand = match state.screens.learn.ordered() {
+        LearnMethod::Sensitivity => "sample",
+        LearnMethod::Leank => "update",
+    };
+    state.tell(format!("stopping after the {at_hand} at hand"), false);
     vec![Effect::CancelLearning]
 }
 
@@ -177,7 +188,11 @@ pub fn take(state: &mut State, notice: Notice) -> Vec<Effect> {
         Told::Going(event) => going(learning, event, now),
         Told::Done(done) => {
             let sentence = format!("the learned mask is in {}", done.out.display());
-            learning.factors.clone_from(&done.file.importance);
+            learning.factors = match learning.ordered() {
+                // Damages span many orders of magnitude: their ranks can be seen.
+                LearnMethod::Sensitivity => done.file.importance.as_ref().and_then(ranks),
+                LearnMethod::Leank => done.file.importance.clone(),
+            };
             learning.cut = Some(done.file.mask().clone());
             learning.done = Some(done);
             learning.enter(LearningPart::Done, now);
@@ -185,9 +200,12 @@ pub fn take(state: &mut State, notice: Notice) -> Vec<Effect> {
         }
         Told::Cancelled { resumes } => {
             learning.enter(LearningPart::Cancelled, now);
-            let sentence = match resumes {
-                true => "learning was stopped; it can be gone on from",
-                false => {
+            let sentence = match (learning.ordered(), resumes) {
+                (LearnMethod::Sensitivity, _) => {
+                    "the measurement was stopped: nothing of it is kept"
+                }
+                (LearnMethod::Leank, true) => "learning was stopped; it can be gone on from",
+                (LearnMethod::Leank, false) => {
                     "learning was stopped before its first update: there is nothing to go on from"
                 }
             };
@@ -204,6 +222,14 @@ pub fn take(state: &mut State, notice: Notice) -> Vec<Effect> {
         }
     }
     if ended { vec![Effect::Bell] } else { Vec::new() }
+}
+
+/// The rank of every score among all, 0 to 1.
+fn ranks(importance: &Importance) -> Option<Importance> {
+    let (shape, scores) = (importance.shape(), importance.scores());
+    let table = Table::new(shape, scores.to_vec())?;
+    let ranks = scores.iter().map(|score| table.share(*score, Scale::Rank)).collect();
+    Importance::new(shape, ranks).ok()
 }
 
 /// Asks what a run as the form stands would take, once for every form.
@@ -237,8 +263,10 @@ fn planned(state: &State, model: &ModelView, resume: bool) -> Order {
     Order {
         generation: learning.generation + 1,
         haystack: learning.haystack(),
+        method: form.method,
         settings: form.settings(model.info.window),
         lengths: (form.context.min(most) / 4, form.context.min(most)),
+        windows: form.windows,
         pool: form.pool,
         check_prompts: form.check,
         resume,
@@ -276,7 +304,8 @@ fn going(learning: &mut Learning, event: LearnEvent, now: f64) {
 /// Selects the field under the mouse. A second press edits it or takes its next value.
 pub fn press(state: &mut State, press: Press) -> Vec<Effect> {
     let areas = areas::areas(state);
-    let Some(field) = layout::learn(state, areas.main).field_at(press.x, press.y) else {
+    let method = state.screens.learn.form.method;
+    let Some(field) = layout::learn(state, areas.main).field_at(method, press.x, press.y) else {
         return Vec::new();
     };
     state.screens.learn.field = field;

@@ -7,6 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::learn::check::{CheckRow, Counts};
+use crate::learn::run::LearnMethod;
 use crate::learn::train::Stage;
 use crate::learn::worker::Done;
 use crate::mask::{ChannelMask, Importance, Rule, bytes};
@@ -68,8 +69,8 @@ fn form(state: &State, area: Rect, buffer: &mut Buffer) {
         true => format!("{} cancels", key(Command::CancelLearning)),
         false => format!("{} starts", key(Command::Learn)),
     };
-    pane.title("learn a mask", &note);
-    for field in Field::ALL {
+    pane.title("make a mask", &note);
+    for field in Field::of(learning.form.method) {
         let Some(line) = pane.take(1) else { return };
         let selected = field == learning.field;
         let style = if selected { theme.selected() } else { theme.style(Role::Text) };
@@ -95,16 +96,16 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
     let learning = &state.screens.learn;
     let mut pane = Pane::new(area, theme, buffer);
-    let (words, role) = part_words(learning);
+    let (part, role) = part_words(learning);
     if learning.part == LearningPart::Idle {
-        pane.title(&words, "");
-        pane.note("nothing is learned yet");
+        pane.title(&part, "");
+        pane.note("no mask is made yet");
         estimate(state, &mut pane);
         // The words are beside what a run does.
         side::tail(state, &mut pane);
         return;
     }
-    pane.title(&words, &time(learning.seconds(state.now_ms)));
+    pane.title(&part, &time(learning.seconds(state.now_ms)));
     if let LearningPart::Failed(reason) = &learning.part {
         sentence(reason, &mut pane, theme.style(Role::Bad));
     }
@@ -166,12 +167,27 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
     if learning.dropped > 0 {
         pane.note(format!("{} progress notices dropped", count(learning.dropped as usize)));
     }
-    side::meanings(state, &WORDS, &mut pane);
+    side::meanings(state, words(learning.ordered()), &mut pane);
     side::tail(state, &mut pane);
 }
 
-/// The words of the progress and of the curves.
-pub(super) const WORDS: [(&str, &str); 5] = [
+/// The words of a method's progress and curves.
+pub(super) fn words(method: LearnMethod) -> &'static [(&'static str, &'static str)] {
+    match method {
+        LearnMethod::Sensitivity => &MEASURED,
+        LearnMethod::Leank => &LEARNED,
+    }
+}
+
+const MEASURED: [(&str, &str); 2] = [
+    (
+        "importance",
+        "of a channel: the damage that leaving it out is predicted to do, shown by its rank, 0 to 1",
+    ),
+    ("dropped", "a head whose middle costs more bytes than its damage is worth: its V goes too"),
+];
+
+const LEARNED: [(&str, &str); 5] = [
     ("factor", "of a channel, 0 to 1: how much of it attention sees while it is learned"),
     ("distill", "mean squared difference of the model's last states, factors against exact"),
     ("reg", "what large factors cost: it presses them down until distill grows"),
@@ -193,8 +209,13 @@ fn estimate(state: &State, pane: &mut Pane<'_>) {
     pane.title("a run takes", "by this session");
     pane.row("time", format!("about {}", roughly(estimate.total())));
     let [pool, updates, check] = estimate.seconds;
-    pane.row("prefills", format!("about {}", roughly(pool)));
-    pane.row("updates", format!("about {}", roughly(updates)));
+    match state.screens.learn.form.method {
+        LearnMethod::Sensitivity => pane.row("measuring", format!("about {}", roughly(pool))),
+        LearnMethod::Leank => {
+            pane.row("prefills", format!("about {}", roughly(pool)));
+            pane.row("updates", format!("about {}", roughly(updates)));
+        }
+    }
     if check > 0.0 {
         pane.row("check", format!("about {}", roughly(check)));
     }
@@ -208,7 +229,12 @@ fn estimate(state: &State, pane: &mut Pane<'_>) {
     };
     pane.row("memory", memory);
     if free.is_some_and(|free| free < estimate.bytes) {
-        let words = "more than is free: a shorter context or a smaller pool needs less";
+        let words = match state.screens.learn.form.method {
+            LearnMethod::Sensitivity => "more than is free: a shorter context needs less",
+            LearnMethod::Leank => {
+                "more than is free: a shorter context or a smaller pool needs less"
+            }
+        };
         sentence(words, pane, state.theme.style(Role::Bad));
     }
 }
@@ -246,7 +272,13 @@ fn task_words(task: crate::learn::data::Task) -> &'static str {
 fn part_words(learning: &Learning) -> (String, Role) {
     match &learning.part {
         LearningPart::Idle => ("progress".to_owned(), Role::Dim),
-        LearningPart::Pool(done, all) => (format!("prefilling {done} of {all}"), Role::Accent),
+        LearningPart::Pool(done, all) => {
+            let doing = match learning.ordered() {
+                LearnMethod::Sensitivity => "measuring",
+                LearnMethod::Leank => "prefilling",
+            };
+            (format!("{doing} {done} of {all}"), Role::Accent)
+        }
         LearningPart::Importance => ("stage 1: importance".to_owned(), Role::Accent),
         LearningPart::Masks => ("stage 2: the mask itself".to_owned(), Role::Accent),
         LearningPart::Check(share) => {
@@ -287,7 +319,11 @@ fn importance(state: &State, area: Rect, buffer: &mut Buffer) {
     let room = usize::from(area.width).saturating_sub("importance".len() + 3);
     pane.title("importance", &best(room, forms));
     let Some(factors) = &learning.factors else {
-        pane.note(if learning.runs() { "comes with the first update" } else { "as it is learned" });
+        pane.note(match (learning.ordered(), learning.runs()) {
+            (LearnMethod::Sensitivity, true) => "comes at the end of the measurement",
+            (LearnMethod::Leank, true) => "comes with the first update",
+            (_, false) => "as it is found",
+        });
         outline::render(state, &mut pane);
         return;
     };
