@@ -286,6 +286,16 @@ fn the_map_has_colours_only_where_they_belong() {
 }
 
 #[test]
+fn shipped_masks_say_how_they_were_made() {
+    let masks = kscope_testing::root().join("masks");
+    let shown = |name: &str| stdout(&masks, &["mask", "show", name]);
+    assert!(shown("smollm2-135m-0.7.safetensors").contains("learned by an older recipe"));
+    assert!(shown("smollm2-135m-61.safetensors").contains("made by sensitivity"));
+    let json = stdout(&masks, &["mask", "show", "--json", "smollm2-135m-bytes-28.safetensors"]);
+    assert!(json.contains("\"made_by\":\"made by sensitivity\""), "{json}");
+}
+
+#[test]
 fn a_window_of_thousands_has_separators() {
     let folder = workplace();
     let run = |args: &str| stdout(folder.path(), &args.split(' ').collect::<Vec<_>>());

@@ -1,5 +1,5 @@
 //! The run: seed by seed, first the masks of all variants and then their check, so that a run that is
-//! stopped has whole seeds.
+//! stopped has whole seeds. Seeds whose masks are there already are checked together.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -65,17 +65,20 @@ pub fn run(
     let results = VariantResults::open(folder, &header)?;
     let units = file.seeds.len() * (file.variants.len() + items.len());
     let mut run = Run { model, file, folder, results, shas, items, units, done: 0, progress };
-    for &seed in &file.seeds {
-        let mut maker = Maker::new(model, &haystack, file.window, seed);
+    // Masks that are all there are checked together: every prompt and window is prefilled once.
+    let (there, rest): (Vec<u64>, Vec<u64>) =
+        file.seeds.iter().partition(|&&seed| run.knows_all(seed, &mut targets));
+    let turns = std::iter::once(there).chain(rest.into_iter().map(|seed| vec![seed]));
+    for seeds in turns.filter(|seeds| !seeds.is_empty()) {
         let mut plans = BTreeMap::new();
-        for (at, own) in own.iter().enumerate() {
-            maker.haystack = own.as_ref().unwrap_or(&haystack);
-            for (sha, plan) in run.masks(at, seed, &mut targets, &mut maker)? {
-                plans.insert(sha, plan);
+        for &seed in &seeds {
+            let mut maker = Maker::new(model, &haystack, file.window, seed);
+            for (at, own) in own.iter().enumerate() {
+                maker.haystack = own.as_ref().unwrap_or(&haystack);
+                plans.extend(run.masks(at, seed, &mut targets, &mut maker)?);
             }
         }
-        drop(maker);
-        run.check(seed, &plans)?;
+        run.check(&seeds, &plans)?;
     }
     let Run { results, shas, items, .. } = run;
     let key = |at: usize, seed: u64, target: usize| {
@@ -116,10 +119,7 @@ impl Run<'_, '_> {
         let variant = &self.file.variants[at];
         let label = format!("seed {seed}, {}", variant.name);
         self.say(label.clone())?;
-        for target in targets.iter_mut() {
-            target.share =
-                target.share.or(self.results.targets.get(&self.target_key(target)).copied());
-        }
+        self.know(targets);
         if let Some(known) = self.known(at, seed, targets) {
             self.done += 1;
             return Ok(known);
@@ -166,6 +166,20 @@ impl Run<'_, '_> {
         }
         self.done += 1;
         Ok(plans)
+    }
+
+    /// Takes the bytes of targets that an earlier run has found.
+    fn know(&self, targets: &mut [KnownTarget]) {
+        for target in targets {
+            target.share =
+                target.share.or(self.results.targets.get(&self.target_key(target)).copied());
+        }
+    }
+
+    /// Whether an earlier run made every mask of a seed.
+    fn knows_all(&self, seed: u64, targets: &mut [KnownTarget]) -> bool {
+        self.know(targets);
+        (0..self.file.variants.len()).all(|at| self.known(at, seed, targets).is_some())
     }
 
     /// The plans of a variant and seed that an earlier run made; `None` where one is missing, or its
@@ -222,12 +236,16 @@ impl Run<'_, '_> {
     }
 
     /// Decodes every item with the plans that have no result for it yet.
-    fn check(&mut self, seed: u64, plans: &BTreeMap<String, CachePlan>) -> Result<()> {
+    fn check(&mut self, seeds: &[u64], plans: &BTreeMap<String, CachePlan>) -> Result<()> {
+        let words = match seeds {
+            [seed] => format!("seed {seed}"),
+            many => format!("{} seeds", many.len()),
+        };
         let (window, model) = (self.file.window, self.model);
         let shape = model.config().mask_shape();
         let dense = Arc::new(CacheSpec::dense(shape, window, Dtype::F16)?);
         for at in 0..self.items.len() {
-            self.say(format!("seed {seed}, check {} of {}", at + 1, self.items.len()))?;
+            self.say(format!("{words}, check {} of {}", at + 1, self.items.len()))?;
             let missing: Vec<(&String, &CachePlan)> =
                 plans.iter().filter(|(sha, _)| self.is_missing(at, sha)).collect();
             for some in missing.chunks(AT_ONCE) {
@@ -242,7 +260,7 @@ impl Run<'_, '_> {
                 let shas: Vec<&str> = some.iter().map(|(sha, _)| sha.as_str()).collect();
                 self.results.push(line(item, &shas, &losses))?;
             }
-            self.done += 1;
+            self.done += seeds.len();
         }
         Ok(())
     }

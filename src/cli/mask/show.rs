@@ -59,6 +59,7 @@ struct Report<'a> {
     holds_sensitivity: bool,
     model: &'a str,
     model_fingerprint: &'a str,
+    made_by: Option<String>,
     recipe: &'a serde_json::Value,
 }
 
@@ -91,6 +92,7 @@ pub(super) fn run(args: &ShowArgs) -> Result<()> {
                 holds_sensitivity: sensitivity.is_some(),
                 model: &origin.model,
                 model_fingerprint: &origin.fingerprint,
+                made_by: origin.made_by(),
                 recipe: &origin.recipe,
             },
         );
@@ -143,6 +145,10 @@ fn title(pen: &mut Pen, args: &ShowArgs, stats: &Statistics, origin: &Origin) {
         ),
     );
     pen.line();
+    if let Some(words) = origin.made_by() {
+        pen.put(Some(Tone::Faint), &words);
+        pen.line();
+    }
     pen.line();
 }
 

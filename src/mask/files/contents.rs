@@ -1,5 +1,6 @@
 //! The contents of mask, importance and sensitivity files.
 
+use crate::error::shortened;
 use crate::mask::{CachePlan, ChannelMask, Importance, Sensitivity, Shape, Window};
 use crate::{Error, Result};
 
@@ -35,6 +36,19 @@ impl Origin {
             align: UPSTREAM_ALIGN,
             recipe,
         }
+    }
+
+    /// How the file was made, in words, as far as its recipe says: by which rule, and where that was
+    /// a recipe that is no longer made, what is made in its place.
+    pub fn made_by(&self) -> Option<String> {
+        let rule = self.recipe.get("rule")?.as_str().filter(|rule| !rule.is_empty())?;
+        Some(match (rule, self.recipe.get("method")) {
+            ("learned", Some(_)) => "learned by the LeanK paper's method".to_owned(),
+            ("learned", None) => {
+                "learned by an older recipe, the LeanK paper's; `kscope learn` now measures the sensitivity".to_owned()
+            }
+            (rule, _) => format!("made by {}", shortened(rule)),
+        })
     }
 
     /// Refuses a file that is bound to another model than this one; `file` is what the error calls

@@ -136,6 +136,19 @@ fn metadata_that_would_be_misunderstood_is_refused() {
 }
 
 #[test]
+fn a_recipe_says_by_what_a_file_was_made() {
+    let made = |recipe| Origin { recipe, ..mask_file().origin }.made_by();
+    assert_eq!(made(serde_json::json!({})), None);
+    assert_eq!(made(serde_json::json!({ "rule": 7 })), None);
+    let by = |recipe| made(recipe).unwrap();
+    assert_eq!(by(serde_json::json!({ "rule": "sensitivity" })), "made by sensitivity");
+    let old = by(serde_json::json!({ "rule": "learned", "settings": {} }));
+    assert!(old.contains("an older recipe") && old.contains("kscope learn"), "{old}");
+    let new = by(serde_json::json!({ "rule": "learned", "method": "leank" }));
+    assert_eq!(new, "learned by the LeanK paper's method");
+}
+
+#[test]
 fn flat_rows_need_to_know_how_they_divide() {
     let text = b"0.5\t1\t0\t0\n0\t0.25\t-0.5\t1e-3\n";
     let tsv = |split| parse(text, "a.tsv", &split).map(|contents| contents.shape());
