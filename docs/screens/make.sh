@@ -55,15 +55,18 @@ tour() { # NAME ARGUMENTS
     open 80 24 "$@"; shoot "$name-map-80"; keys q
 }
 
-# A learning of the demo model from the screen: a small pool and a short check, at work and at its end.
+# Masks of the demo model from the screen, with a short check: one by the paper's method at work, with a
+# small pool, and one by the sensitivity at its end.
 learning() {
     open 120 40
-    keys 6 j j j j '[' '[' '[' j j j '[' '[' '[' '[' '[' s
+    keys 6 j ']' j j j j '[' '[' '[' j j j '[' '[' '[' '[' '[' s
     for _ in $(seq 600); do
         tmux -L $socket capture-pane -p -t s | grep -q 'update  *1[0-9][0-9] of 250' && break
         sleep 0.1
     done
-    shoot demo-learn
+    shoot demo-learn; keys x; sleep 1; keys q q
+    open 120 40
+    keys 6 j j j j j j j '[' '[' '[' '[' '[' s
     for _ in $(seq 600); do
         tmux -L $socket capture-pane -p -t s | grep -q 'held-out check ──' && break
         sleep 0.5

@@ -24,6 +24,9 @@ use crate::model::config::Config;
 use crate::model::load::{Source, ZeroRows};
 use crate::{Error, Result, machine, numbers};
 
+/// Options that mean something by the paper's method alone.
+const LEANK: &str = "With --method leank";
+
 /// Arguments of `kscope learn`.
 #[derive(Debug, clap::Args)]
 pub struct LearnArgs {
@@ -55,51 +58,51 @@ pub struct LearnArgs {
     /// Kept channels per head come in multiples of this: 1, 2, 4, 8, 16 or 32
     #[arg(long, value_name = "N", default_value_t = files::DEFAULT_ALIGN, value_parser = values::number)]
     align: usize,
-    /// Windows of text that the sensitivity is measured on, of 1,536 tokens or the longest context
-    /// [default: 12]
+    /// With --method sensitivity: windows of text that are looked at besides eight recall prompts, of
+    /// 1,536 tokens or the longest context [default: 12]
     #[arg(long, value_name = "N", value_parser = values::number)]
     windows: Option<usize>,
     /// Updates of stage 1 [default: 150 up to sparsity 0.5, 250 above]
-    #[arg(long, value_name = "N", value_parser = values::number)]
+    #[arg(help_heading = LEANK, long, value_name = "N", value_parser = values::number)]
     steps: Option<usize>,
     /// Weight of the mean factor in the loss [default: follows the sparsity]
-    #[arg(long, value_name = "W")]
+    #[arg(help_heading = LEANK, long, value_name = "W")]
     reg: Option<f64>,
     /// Learning rate of stage 1
-    #[arg(long, value_name = "LR")]
+    #[arg(help_heading = LEANK, long, value_name = "LR")]
     lr: Option<f64>,
     /// Updates of stage 2, four samples each [default: 0: they gained nothing where it was measured]
-    #[arg(long, value_name = "N", value_parser = values::number)]
+    #[arg(help_heading = LEANK, long, value_name = "N", value_parser = values::number)]
     mask_steps: Option<usize>,
     /// Learning rate of stage 2
-    #[arg(long, value_name = "LR")]
+    #[arg(help_heading = LEANK, long, value_name = "LR")]
     mask_lr: Option<f64>,
     /// Samples whose gradients are averaged in one update of stage 2
-    #[arg(long, value_name = "N", value_parser = values::number)]
+    #[arg(help_heading = LEANK, long, value_name = "N", value_parser = values::number)]
     accumulate: Option<usize>,
     /// Take importance from this file (or a mask file that holds it) instead of stage 1; with
     /// --mask-steps 0 its cut is checked as it is
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["steps", "reg", "lr"])]
+    #[arg(help_heading = LEANK, long, value_name = "FILE", conflicts_with_all = ["steps", "reg", "lr"])]
     importance: Option<PathBuf>,
     /// Keep and prune both channels of a rotation pair together
     #[arg(long)]
     pair_closed: bool,
     /// Learn a mask to bake into weights (`kscope mask bake`): pairs kept or pruned whole, and no
     /// window
-    #[arg(long, conflicts_with_all = ["sink", "recent", "chunk"])]
+    #[arg(help_heading = LEANK, long, conflicts_with_all = ["sink", "recent", "chunk"])]
     baked: bool,
     /// For comparison: round factors to bf16 after each update
-    #[arg(long, hide_short_help = true)]
+    #[arg(help_heading = LEANK, long, hide_short_help = true)]
     bf16_factors: bool,
     /// For comparison: stage 2 as the LeanK authors have it (kept channels weigh their factor,
     /// dropped heads see zero scores, the last mask wins)
-    #[arg(long, hide_short_help = true)]
+    #[arg(help_heading = LEANK, long, hide_short_help = true)]
     authors_masks: bool,
     /// Prefilled samples to learn from, kept in memory [default: 96]
-    #[arg(long, value_name = "N", value_parser = values::number)]
+    #[arg(help_heading = LEANK, long, value_name = "N", value_parser = values::number)]
     pool: Option<usize>,
     /// Kinds of samples, taken in turn [default: all; for the demo model codes and text]
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "TASKS")]
+    #[arg(help_heading = LEANK, long, value_enum, value_delimiter = ',', value_name = "TASKS")]
     tasks: Vec<Task>,
     /// First tokens that keep every channel
     #[arg(long, value_name = "TOKENS", default_value_t = Window::default().sink,
@@ -117,10 +120,10 @@ pub struct LearnArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Folder for checkpoints [default: beside --out, with the ending .learning]
-    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    #[arg(help_heading = LEANK, long, value_name = "DIR", conflicts_with = "resume")]
     checkpoints: Option<PathBuf>,
     /// Go on from the checkpoint in this folder
-    #[arg(long, value_name = "DIR")]
+    #[arg(help_heading = LEANK, long, value_name = "DIR")]
     resume: Option<PathBuf>,
     /// Prompts of the held-out check, seven questions each; 0 leaves it out
     #[arg(long, value_name = "N", default_value_t = run::CHECK_PROMPTS, value_parser = values::number)]
@@ -286,9 +289,9 @@ fn learn(
     });
     bar.finish();
     outcome.map_err(|error| match error {
-        Error::Cancelled if request.method == LearnMethod::Sensitivity => {
-            Error::run("the measurement was stopped: nothing of it is kept")
-        }
+        Error::Cancelled if request.method == LearnMethod::Sensitivity => Error::run(
+            "stopped: no mask is written, and a measurement leaves nothing to go on from",
+        ),
         Error::Cancelled if has_learned => place.survives(&Error::run("learning was stopped")),
         Error::Cancelled => Error::run(
             "learning was stopped before its first update: there is nothing to go on from",
@@ -431,8 +434,11 @@ fn table(out: &str, (method, baked): (LearnMethod, bool), outcome: &Outcome) -> 
         ),
     });
     if !outcome.rows.is_empty() {
+        lines.push(
+            "\n`learned` is this mask; rules answer two of a prompt's seven questions".to_owned(),
+        );
         lines.push(format!(
-            "\n{:<10} {:<8} {:>8} {:>14} {:>10} {:>9}  KLD per text",
+            "{:<10} {:<8} {:>8} {:>14} {:>10} {:>9}  KLD per text",
             "rule", "counts", "sparsity", "recall", "digit NLL", "KLD"
         ));
     }

@@ -179,6 +179,7 @@ fn target(written: Written) -> Result<VariantTarget> {
 /// A name in file names: small letters and numbers, with `-` for all else.
 pub(super) fn slug(name: &str) -> String {
     let letters = |c: char| if c.is_alphanumeric() || c == '.' { c } else { ' ' };
+    let name = name.trim_start_matches(|c: char| !c.is_alphanumeric());
     let words: String = name.to_lowercase().chars().map(letters).collect();
     words.split_whitespace().collect::<Vec<_>>().join("-")
 }

@@ -24,7 +24,7 @@ use crate::mask::files::{self, Contents, MaskFile, Origin, Split};
 use crate::mask::{CachePlan, fingerprint};
 use crate::model::Model;
 use crate::numbers::hex;
-use crate::{Error, Result};
+use crate::{Error, Result, error};
 
 /// How far a run is.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,6 +121,7 @@ impl Run<'_, '_> {
         self.say(label.clone())?;
         self.know(targets);
         if let Some(known) = self.known(at, seed, targets) {
+            self.name_files(at, seed, targets)?;
             self.done += 1;
             return Ok(known);
         }
@@ -146,13 +147,12 @@ impl Run<'_, '_> {
         let mut plans = Vec::with_capacity(made.len());
         for (index, made) in made.into_iter().enumerate() {
             let plan = cut::plan(&made.mask, variant)?;
-            let name = format!("{}-{seed}-{}", slug(&variant.name), slug(&targets[index].name));
             let line = MadeLine {
                 key: made_key((variant, self.shas[at].as_deref()), seed, targets, index),
                 variant: variant.name.clone(),
                 seed,
                 target: targets[index].name.clone(),
-                file: format!("{name}.safetensors"),
+                file: file_name(variant, seed, &targets[index]),
                 plan: plan.sha256(),
                 bytes_share: plan.bytes_share(self.file.window.chunk),
                 pruned: 1.0 - made.mask.kept_ratio(),
@@ -204,6 +204,24 @@ impl Run<'_, '_> {
             plans.push((line.plan.clone(), plan));
         }
         Some(plans)
+    }
+
+    /// A variant's masks that were made under another name are copied to this one, where a variant of
+    /// other settings may have left its own.
+    fn name_files(&mut self, at: usize, seed: u64, targets: &[KnownTarget]) -> Result<()> {
+        let variant = &self.file.variants[at];
+        for target in 0..targets.len() {
+            let key = made_key((variant, self.shas[at].as_deref()), seed, targets, target);
+            let file = file_name(variant, seed, &targets[target]);
+            let Some(line) = self.results.made.get(&key).filter(|line| line.file != file) else {
+                continue;
+            };
+            let (from, to) = (self.folder.join(&line.file), self.folder.join(&file));
+            std::fs::copy(&from, &to).map_err(|cause| error::io("copying", &from, &cause))?;
+            let line = MadeLine { file, variant: variant.name.clone(), ..line.clone() };
+            self.results.push(VariantLine::Made(line))?;
+        }
+        Ok(())
     }
 
     fn save(&self, line: &MadeLine, plan: &CachePlan, made: MadeMask) -> Result<()> {
@@ -316,6 +334,11 @@ fn made_key(
     before.sort_by(f64::total_cmp);
     let sparsity = own.sparsity.filter(|_| variant.learns());
     digest(&json!([variant, sha, seed, own.share, sparsity, before]))
+}
+
+/// The file of a variant's mask in the folder.
+fn file_name(variant: &LearnVariant, seed: u64, target: &KnownTarget) -> String {
+    format!("{}-{seed}-{}.safetensors", slug(&variant.name), slug(&target.name))
 }
 
 fn digest(value: &serde_json::Value) -> String {

@@ -91,9 +91,12 @@ pub fn plan(
     let others = others.iter().filter(|other| own.iter().all(|own| own.name != other.name));
     let mut texts = Vec::new();
     for piece in own.iter().chain(others) {
-        let mut windows = Vec::new();
+        let mut windows: Vec<Vec<u32>> = Vec::new();
         for _ in 0..windows_each {
-            windows.extend(window(model, piece.part(HaystackPart::HeldOut), &mut rng)?);
+            // The same window twice would be one observation that counts as two.
+            let drawn = window(model, piece.part(HaystackPart::HeldOut), &mut rng)?;
+            windows
+                .extend(drawn.filter(|drawn| windows.iter().all(|known| !overlap(known, drawn))));
         }
         if !windows.is_empty() {
             texts.push((piece.name.clone(), windows));
@@ -143,6 +146,20 @@ pub fn spread_windows(
     Ok((0..count).map(|index| ids[start(index)..][..tokens].to_vec()).collect())
 }
 
+/// Whether two windows of a text have more than half of the shorter one's tokens in common: then one
+/// has the beginning of the other within its first half.
+fn overlap(a: &[u32], b: &[u32]) -> bool {
+    /// Tokens that no two places of a text share by chance, after those in which a window that begins
+    /// within a word is cut otherwise.
+    const MARK: std::ops::Range<usize> = 8..40;
+    let within = |a: &[u32], b: &[u32]| {
+        let mark = &b[MARK.start.min(b.len())..MARK.end.min(b.len())];
+        let half = a.len() - b.len().min(a.len()) / 2;
+        a[..half].windows(mark.len().max(1)).any(|run| run == mark)
+    };
+    within(a, b) || within(b, a)
+}
+
 /// A window of token ids; `None` where the text is too short for one.
 fn window(model: &Model, text: &str, rng: &mut SplitMix64) -> Result<Option<Vec<u32>>> {
     let longest = WINDOW.1.min(model.config().max_context);
@@ -151,4 +168,23 @@ fn window(model: &Model, text: &str, rng: &mut SplitMix64) -> Result<Option<Vec<
     let mut ids = tokenizer.encode(&window_of(text, length * 8, rng.draw()))?;
     ids.truncate(length);
     Ok((ids.len() > 2 * FORCED).then_some(ids))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_that_share_most_of_their_tokens_overlap() {
+        let of = |start: u32| (start..start + 1000).collect::<Vec<u32>>();
+        for (other, is) in [(0, true), (100, true), (460, true), (600, false), (5000, false)] {
+            assert_eq!(
+                (overlap(&of(0), &of(other)), overlap(&of(other), &of(0))),
+                (is, is),
+                "{other}"
+            );
+        }
+        let short: Vec<u32> = (300..700).collect();
+        assert!(overlap(&of(0), &short) && overlap(&short, &of(0)));
+    }
 }

@@ -198,6 +198,10 @@ fn read(path: &Path, field: &str) -> Result<String> {
     Ok(text)
 }
 
+/// Texts of fewer bytes are read together with others: the last sixth of one as long has about a
+/// window of the check.
+const SHORT_BYTES: usize = 32 << 10;
+
 impl Haystack {
     /// About `bytes` of running text from a random place in one part; generated sentences where
     /// there is no natural text.
@@ -232,6 +236,32 @@ impl Haystack {
             return Err(self.too_short());
         }
         Ok(sentences)
+    }
+
+    /// The same text with short pieces put together, so that a folder of small documents has room for
+    /// whole windows, in what is learned from and in what is held out.
+    pub fn joined(self) -> Self {
+        let (short, mut pieces): (Vec<_>, Vec<_>) =
+            self.pieces.into_iter().partition(|piece| piece.text.len() < SHORT_BYTES);
+        let bytes: usize = short.iter().map(|piece| piece.text.len()).sum();
+        let mut parts = short;
+        if bytes < SHORT_BYTES && !parts.is_empty() && !pieces.is_empty() {
+            parts.insert(0, pieces.remove(0));
+        }
+        match parts.len() {
+            0 => {}
+            1 => pieces.append(&mut parts),
+            _ => {
+                let name = match &parts[..] {
+                    [one, other] => format!("{} and {}", one.name, other.name),
+                    [first, ..] => format!("{} and {} more texts", first.name, parts.len() - 1),
+                    [] => String::new(),
+                };
+                let texts: Vec<&str> = parts.iter().map(|piece| piece.text.as_str()).collect();
+                pieces.insert(0, HaystackPiece::new(name, texts.join("\n\n")));
+            }
+        }
+        Self { pieces }
     }
 
     /// Refuses texts that are too short to learn from, before anything is done with them.
@@ -277,6 +307,32 @@ pub(super) fn passage(text: &str, bytes: usize, rng: &mut SplitMix64) -> String 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_texts_are_read_as_one() {
+        let piece =
+            |name: &str, bytes: usize| HaystackPiece::new(name.to_owned(), name[..1].repeat(bytes));
+        let joined = |all: &[(&str, usize)]| -> Vec<(String, usize)> {
+            let pieces = all.iter().map(|&(name, bytes)| piece(name, bytes)).collect();
+            let joined = Haystack { pieces }.joined().pieces;
+            joined.into_iter().map(|piece| (piece.name, piece.text.len())).collect()
+        };
+        let long = SHORT_BYTES;
+        let of = |name: &str, bytes: usize| (name.to_owned(), bytes);
+        assert_eq!(joined(&[]), []);
+        assert_eq!(joined(&[("a", 5)]), [of("a", 5)]);
+        assert_eq!(joined(&[("a", long), ("b", long)]), [of("a", long), of("b", long)]);
+        assert_eq!(joined(&[("a", 5), ("b", 7)]), [of("a and b", 14)]);
+        // A few short ones go to the first long one, many are a text of their own.
+        assert_eq!(
+            joined(&[("a", 5), ("b", long), ("c", long)]),
+            [of("b and a", long + 7), of("c", long)]
+        );
+        assert_eq!(
+            joined(&[("a", long - 1), ("b", long), ("c", 9), ("d", 9)]),
+            [of("a and 2 more texts", long + 21), of("b", long)]
+        );
+    }
 
     #[test]
     fn a_folder_stands_for_the_texts_in_it() {

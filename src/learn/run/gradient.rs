@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use super::LearnEvent;
 use super::learning::Found;
-use super::request::{LearnMethod, LearnRequest};
+use super::request::{LearnMethod, LearnRequest, MOST_WINDOWS};
 use crate::learn::data::{Haystack, HaystackPart, HaystackPiece, SENTENCES};
 use crate::learn::sensitivity::{
     self, MeasuredSensitivity, SENSITIVITY, SensitivitySettings, SensitivityStep,
 };
 use crate::mask::select;
 use crate::model::Model;
+use crate::numbers::count;
 use crate::random::SplitMix64;
 use crate::{Error, Result};
 
@@ -27,6 +28,12 @@ pub(super) fn check(model: &Model, request: &LearnRequest, resume: bool) -> Resu
         return Err(Error::input(format!(
             "the {SENSITIVITY} is measured over weights in this process's memory: --device cpu measures it there, --method {} learns on the GPU",
             LearnMethod::Leank.name()
+        )));
+    }
+    if request.windows > MOST_WINDOWS {
+        return Err(Error::input(format!(
+            "--windows must be at most {MOST_WINDOWS}, not {}",
+            count(request.windows)
         )));
     }
     settings(model, request, request.windows).check(model.config())
@@ -46,6 +53,7 @@ pub(super) fn found(
         samples = step.samples;
         report(&LearnEvent::Prefill(step.done, step.samples))
     })?;
+    report(&LearnEvent::Prefill(samples, samples))?;
     let mut recipe = sensitivity::recipe(SENSITIVITY, model, haystack, &settings, &measured);
     recipe["method"] = SENSITIVITY.into();
     let sensitivity = measured.sensitivity;

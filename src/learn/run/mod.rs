@@ -13,5 +13,6 @@ pub use checkpoint::CheckpointFolder;
 pub use leank::VALIDATION;
 pub use learning::{LearnEvent, Outcome, learn};
 pub use request::{
-    CHECK_PROMPTS, LearnMethod, LearnRequest, LearnStart, POOL, WINDOWS, default_tasks, texts,
+    CHECK_PROMPTS, LearnMethod, LearnRequest, LearnStart, MOST_WINDOWS, POOL, WINDOWS,
+    default_tasks, texts,
 };

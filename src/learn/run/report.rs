@@ -48,6 +48,7 @@ pub(super) fn checked(
     report: &mut dyn FnMut(&LearnEvent) -> Result<()>,
 ) -> Result<Checked> {
     let Settings { window, .. } = request.settings;
+    report(&LearnEvent::Check(0.0))?;
     let contenders = contenders(model, request, found, report)?;
     let mask = &found.mask;
     let plain = match request.baked {

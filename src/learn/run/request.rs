@@ -117,6 +117,9 @@ impl LearnRequest {
 /// Windows of text that a sensitivity is measured on by default.
 pub const WINDOWS: usize = 12;
 
+/// Most windows that are measured: half a million tokens, and hours of a small model.
+pub const MOST_WINDOWS: usize = 256;
+
 /// Samples to learn from by default.
 pub const POOL: usize = 96;
 
@@ -182,7 +185,7 @@ pub fn texts(
     if is_demo && files.is_empty() {
         return Ok(Default::default());
     }
-    let haystack = data::load(files, field)?;
+    let haystack = data::load(files, field)?.joined();
     haystack.check_length()?;
     Ok((haystack, if is_demo { Vec::new() } else { data::held_out()? }))
 }

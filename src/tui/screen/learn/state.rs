@@ -6,7 +6,7 @@ use tui_input::Input;
 
 use crate::learn::data::Task;
 use crate::learn::estimate::RunEstimate;
-use crate::learn::run::{CHECK_PROMPTS, LearnMethod, POOL, VALIDATION, WINDOWS};
+use crate::learn::run::{CHECK_PROMPTS, LearnMethod, MOST_WINDOWS, POOL, VALIDATION, WINDOWS};
 use crate::learn::train::{Dense, Settings, Stage, Update};
 use crate::learn::worker::{Done, Order};
 use crate::mask::select::ALIGNMENTS;
@@ -94,7 +94,7 @@ impl Field {
     pub fn about(self) -> &'static str {
         match self {
             Self::Haystack => {
-                "the text in which the facts that are asked for are hidden: files and folders, separated by commas"
+                "the text that is looked at and in which the facts that are asked for are hidden: files and folders, separated by commas"
             }
             Self::Method => {
                 "sensitivity: what leaving a channel or a head out is predicted to cost, from one backward pass; leank: the paper's way, factors learned in many updates"
@@ -342,9 +342,6 @@ impl Form {
 
 /// Smallest value of the longest context: a quarter of it is the minimum of `kscope learn`.
 const LEAST_CONTEXT: usize = 256;
-
-/// Most windows that the form takes: an hour of a small model.
-const MOST_WINDOWS: usize = 256;
 
 /// What a learning run is doing.
 #[derive(Debug, Clone, PartialEq)]

@@ -202,7 +202,7 @@ pub fn take(state: &mut State, notice: Notice) -> Vec<Effect> {
             learning.enter(LearningPart::Cancelled, now);
             let sentence = match (learning.ordered(), resumes) {
                 (LearnMethod::Sensitivity, _) => {
-                    "the measurement was stopped: nothing of it is kept"
+                    "stopped: no mask is written, and a measurement leaves nothing to go on from"
                 }
                 (LearnMethod::Leank, true) => "learning was stopped; it can be gone on from",
                 (LearnMethod::Leank, false) => {
