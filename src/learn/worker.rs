@@ -71,6 +71,8 @@ pub enum Told {
         /// False before the first update.
         resumes: bool,
     },
+    /// The run was not started, for this reason: what was there before it stays.
+    NotStarted(String),
     /// The run failed, for this reason.
     Failed(String),
     /// The thread panicked, which is a bug.

@@ -30,7 +30,7 @@ impl Runner<'_> {
                 Effect::Learn(order) => self.learn(*order, false),
                 Effect::LearnOver(order) => self.learn(*order, true),
                 Effect::LeaveLearning(generation, sentence) => {
-                    let told = Told::Failed(sentence);
+                    let told = Told::NotStarted(sentence);
                     let notice = Notice { generation, dropped: 0, told };
                     self.tell(Action::Learning(Box::new(notice)));
                 }

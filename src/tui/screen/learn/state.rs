@@ -401,6 +401,8 @@ pub struct Learning {
     pub estimated_for: Option<Extent>,
     /// Progress notices that were dropped because the channel was full.
     pub dropped: u64,
+    /// What was there before the run.
+    pub before: Option<Box<Self>>,
 }
 
 impl Default for Learning {
@@ -423,6 +425,7 @@ impl Default for Learning {
             estimate: None,
             estimated_for: None,
             dropped: 0,
+            before: None,
         }
     }
 }
@@ -444,9 +447,18 @@ impl Learning {
         self.order.as_ref().map_or(self.form.method, |order| order.method)
     }
 
+    /// The run was not started after all: what was there before it is there again.
+    pub fn take_back(&mut self) {
+        if let Some(before) = self.before.take() {
+            let (form, generation) = (self.form.clone(), self.generation);
+            *self = Self { form, generation, ..*before };
+        }
+    }
+
     /// Clears the last run and begins a new one.
     pub fn begin(&mut self, order: Order, now_ms: f64) {
         let (form, field) = (self.form.clone(), self.field);
+        let before = Some(Box::new(Self { before: None, ..std::mem::take(self) }));
         let samples = match order.method {
             LearnMethod::Sensitivity => order.windows,
             LearnMethod::Leank => order.pool + VALIDATION,
@@ -458,6 +470,7 @@ impl Learning {
             part: LearningPart::Pool(0, samples),
             order: Some(order),
             began_ms: (now_ms, now_ms),
+            before,
             ..Self::default()
         };
     }

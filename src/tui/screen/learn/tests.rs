@@ -243,6 +243,23 @@ fn the_learned_mask_is_applied_and_tuned_from() {
     assert_ne!(tuning.proposal().mask(), file.mask());
 }
 
+/// The question about the file comes after the key: a no once took the last verdict with it.
+#[test]
+fn a_run_that_is_not_started_leaves_what_was_there() {
+    let mut state = session(SMALL, ColorDepth::None);
+    learning(&mut state, 3);
+    learned(&mut state);
+    ordered(&press(&mut state, "s"));
+    assert!(state.screens.learn.done.is_none());
+    tell_learning(&mut state, Told::NotStarted("a.safetensors stays".to_owned()));
+    assert_eq!(state.screens.learn.part, LearningPart::Done);
+    assert!(state.screens.learn.done.is_some() && state.screens.learn.updates.len() == 3);
+    assert_eq!(state.toast.as_ref().map(|toast| toast.failed), Some(false));
+    // The next run has a number of its own: notices of the one that was not started are stale.
+    let effects = press(&mut state, "s");
+    assert_eq!(ordered(&effects).generation, 3);
+}
+
 #[test]
 fn notices_of_another_learning_are_stale() {
     let mut state = session(SMALL, ColorDepth::None);

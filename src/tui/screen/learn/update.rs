@@ -176,7 +176,7 @@ pub fn take(state: &mut State, notice: Notice) -> Vec<Effect> {
     if generation != state.screens.learn.generation {
         return Vec::new();
     }
-    let ended = !matches!(told, Told::Going(_) | Told::Cancelled { .. });
+    let ended = !matches!(told, Told::Going(_) | Told::Cancelled { .. } | Told::NotStarted(_));
     state.dirty = state.dirty.max(Dirty::Soon);
     let now = state.now_ms;
     let learning = &mut state.screens.learn;
@@ -185,7 +185,10 @@ pub fn take(state: &mut State, notice: Notice) -> Vec<Effect> {
         Told::Going(LearnEvent::Unsaved(cause)) => {
             state.tell(format!("learning goes on without a checkpoint: {cause}"), true);
         }
-        Told::Going(event) => going(learning, event, now),
+        Told::Going(event) => {
+            learning.before = None;
+            going(learning, event, now);
+        }
         Told::Done(done) => {
             let sentence = format!("the learned mask is in {}", done.out.display());
             learning.factors = match learning.ordered() {
@@ -209,6 +212,10 @@ pub fn take(state: &mut State, notice: Notice) -> Vec<Effect> {
                     "learning was stopped before its first update: there is nothing to go on from"
                 }
             };
+            state.tell(sentence, false);
+        }
+        Told::NotStarted(sentence) => {
+            learning.take_back();
             state.tell(sentence, false);
         }
         Told::Failed(sentence) => {
