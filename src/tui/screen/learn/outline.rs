@@ -28,10 +28,23 @@ pub(super) fn render(state: &State, pane: &mut Pane<'_>) {
         Field::of(form.method).into_iter().map(|field| (field.name(), field.about())).collect();
     side::defined(state, ("its settings", ""), &fields, pane);
     side::defined(state, ("what it tells", "while it runs"), words(form.method), pane);
+    side::defined(state, ("methods", "the field changes them"), &METHODS, pane);
     side::defined(state, ("the verdict", "by a paired test, with its p"), &VERDICTS, pane);
     let rules: Vec<(&str, &str)> = Rule::ALL.iter().map(|rule| (rule.words, rule.about)).collect();
     side::defined(state, ("rules that choose channels", ""), &rules, pane);
 }
+
+/// The two methods beside one another.
+const METHODS: [(&str, &str); 2] = [
+    (
+        "sensitivity",
+        "one backward pass over windows of text and recall prompts; a head that costs more bytes than its damage is worth is dropped, with its V",
+    ),
+    (
+        "leank",
+        "the LeanK paper's: a factor for every channel, learned from prompts with hidden facts and pressed down to the sparsity; at equal bytes it lost 2 to 5 times as much where both were measured, and it takes longer",
+    ),
+];
 
 /// What the check can say of a mask.
 const VERDICTS: [(&str, &str); 3] = [
