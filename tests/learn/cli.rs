@@ -387,6 +387,8 @@ fn a_mask_to_bake_is_judged_in_the_weights() {
         "0.3",
         "--steps",
         "4",
+        "--mask-steps",
+        "15",
         "--ctx",
         "128..256",
         "--pool",
