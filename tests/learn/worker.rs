@@ -150,7 +150,7 @@ fn a_measurement_tells_its_samples_and_ends_with_a_file() {
     };
     let samples: Vec<_> = notices.iter().filter_map(samples).collect();
     // Two windows and eight recall prompts.
-    assert_eq!(samples, (0..10).map(|done| (done, 10)).collect::<Vec<_>>());
+    assert_eq!(samples, (0..=10).map(|done| (done, 10)).collect::<Vec<_>>());
     let done = done(&notices);
     assert!(done.file.sensitivity.is_some() && done.verdict.is_none());
     let Contents::Mask(file) = files::read(&out, &Split::default()).unwrap() else {

@@ -292,7 +292,7 @@ fn shipped_masks_say_how_they_were_made() {
     assert!(shown("smollm2-135m-0.7.safetensors").contains("learned by an older recipe"));
     assert!(shown("smollm2-135m-61.safetensors").contains("made by sensitivity"));
     let json = stdout(&masks, &["mask", "show", "--json", "smollm2-135m-bytes-28.safetensors"]);
-    assert!(json.contains("\"made_by\":\"made by sensitivity\""), "{json}");
+    assert!(json.contains("\"made_by\": \"made by sensitivity\""), "{json}");
 }
 
 #[test]

@@ -128,7 +128,7 @@ impl Field {
 }
 
 /// What the time and the memory of a run depend on.
-pub type Extent = (LearnMethod, [usize; 5]);
+pub type LearnExtent = (LearnMethod, [usize; 5]);
 
 /// The values of the form.
 #[derive(Debug, Clone, PartialEq)]
@@ -189,7 +189,7 @@ impl Form {
     }
 
     /// What the time and the memory of a run depend on.
-    pub fn extent(&self) -> Extent {
+    pub fn extent(&self) -> LearnExtent {
         let own = match self.method {
             LearnMethod::Sensitivity => [self.windows, 0],
             LearnMethod::Leank => [self.pool, self.steps.unwrap_or_default()],
@@ -398,7 +398,7 @@ pub struct Learning {
     /// About what a run of the form takes, and the free memory.
     pub estimate: Option<(RunEstimate, Option<u64>)>,
     /// What an estimate was asked for.
-    pub estimated_for: Option<Extent>,
+    pub estimated_for: Option<LearnExtent>,
     /// Progress notices that were dropped because the channel was full.
     pub dropped: u64,
     /// What was there before the run.
