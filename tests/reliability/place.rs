@@ -32,7 +32,8 @@ fn a_refused_learning_leaves_no_folder() {
     let home = tempfile::tempdir().unwrap();
     let out = ["--out", "m.safetensors"];
     let mut args = quick(&out);
-    args[2] = "256..100000";
+    let ctx = args.iter().position(|argument| *argument == "--ctx").expect("lengths");
+    args[ctx + 1] = "256..100000";
     let ended = program(home.path()).args(args).output().unwrap();
     refused(&ended, 2, "--ctx up to 100,000");
     let resumed = quick(&["--out", "m.safetensors", "--resume", "none"]);
