@@ -64,7 +64,7 @@ learning() {
         tmux -L $socket capture-pane -p -t s | grep -q 'update  *1[0-9][0-9] of 250' && break
         sleep 0.1
     done
-    shoot demo-learn; keys x; sleep 1; keys q q
+    shoot demo-learn; keys x; sleep 1; keys q
     open 120 40
     keys 6 j j j j j j j '[' '[' '[' '[' '[' s
     for _ in $(seq 600); do
