@@ -134,7 +134,7 @@ impl RecentFiles {
 mod tests {
     use super::*;
     use crate::tui::screen::eval::state::EvalField;
-    use crate::tui::screen::learn::state::Field;
+    use crate::tui::screen::learn::form::Field;
 
     #[test]
     fn a_folder_is_listed_with_links_and_without_names_that_are_no_text() {

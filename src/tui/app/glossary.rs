@@ -3,7 +3,7 @@
 use crate::mask::Rule;
 use crate::tui::app::table::Metric;
 use crate::tui::screen::eval::state::EvalField;
-use crate::tui::screen::learn::state::Field;
+use crate::tui::screen::learn::form::Field;
 use crate::tui::screen::plan::state::Knob;
 use crate::tui::screen::text::settings::SETTINGS;
 use crate::tui::screen::tune::state::Control;

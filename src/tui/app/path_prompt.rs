@@ -11,7 +11,7 @@ use crate::model::load::FETCHABLE;
 use crate::tui::app::state::{List, Overlay, RecentFiles, State};
 use crate::tui::export::ExportFormat;
 use crate::tui::screen::eval::state::EvalField;
-use crate::tui::screen::learn::state::Field;
+use crate::tui::screen::learn::form::Field;
 
 /// What a path is typed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use crate::learn::run::LearnMethod;
 use crate::tui::app::areas::PANEL_FROM;
 use crate::tui::app::splits::Divider;
 use crate::tui::app::state::State;
-use crate::tui::screen::learn::state::Field;
+use crate::tui::screen::learn::form::Field;
 
 /// The parts of the learn screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Learning a mask.
 
+pub mod form;
 pub mod layout;
 mod outline;
 mod sheet;

@@ -9,7 +9,7 @@ use crate::tui::app::action::Command;
 use crate::tui::app::side;
 use crate::tui::app::state::State;
 use crate::tui::screen::Screen;
-use crate::tui::screen::learn::state::{Field, Form};
+use crate::tui::screen::learn::form::{Field, Form};
 use crate::tui::screen::learn::view::words;
 use crate::tui::widget::pane::Pane;
 

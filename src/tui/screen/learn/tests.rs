@@ -17,8 +17,9 @@ use crate::tui::app::update::update;
 use crate::tui::color::ColorDepth;
 use crate::tui::export::{ExportFormat, make};
 use crate::tui::screen::Screen;
+use crate::tui::screen::learn::form::Field;
 use crate::tui::screen::learn::layout;
-use crate::tui::screen::learn::state::{Field, LearningPart};
+use crate::tui::screen::learn::state::LearningPart;
 use crate::tui::testing::{
     LARGE, SMALL, answer, blank, draw, factors, frames, learned, learning, looked_for, session,
     tell_learning, text,

@@ -1,7 +1,7 @@
 //! The same keys edit every text that is typed.
 
 use super::*;
-use crate::tui::screen::learn::state::Field;
+use crate::tui::screen::learn::form::Field;
 use crate::tui::screen::plan::state::Knob;
 use crate::tui::testing::text;
 
