@@ -160,13 +160,13 @@ fn variants_are_compared_at_equal_bytes_and_go_on_where_they_were_stopped() {
 #[test]
 fn the_files_of_variants_in_the_documentation_are_read() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/variants");
-    let mut seen = 0;
+    let mut seen = false;
     for entry in std::fs::read_dir(folder).unwrap() {
         let file = VariantFile::read(&entry.unwrap().path()).unwrap();
         assert!(file.variants.len() > 1);
-        seen += 1;
+        seen = true;
     }
-    assert_eq!(seen, 3);
+    assert!(seen, "no file of variants");
 }
 
 #[test]
