@@ -7,8 +7,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output;
 use super::progress::{self, Lines, ProgressArgs, ProgressForm};
+use super::stop::asked_to_stop;
 use crate::model::fetch::{self, Progress, texts};
-use crate::{Error, Result, machine};
+use crate::{Error, Result};
 
 /// Arguments of `kscope fetch`.
 #[derive(Debug, clap::Args)]
@@ -79,16 +80,6 @@ struct Bar {
 
 impl Bar {
     fn new() -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        #[cfg(unix)]
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-            if !machine::ignores(signal) {
-                // Asked twice, it ends at once.
-                let again = Arc::clone(&stop);
-                let _ = signal_hook::flag::register_conditional_shutdown(signal, 1, again);
-                let _ = signal_hook::flag::register(signal, Arc::clone(&stop));
-            }
-        }
         let bar = match progress::form() {
             ProgressForm::Bar => ProgressBar::new(0),
             ProgressForm::Json | ProgressForm::None => ProgressBar::hidden(),
@@ -97,7 +88,7 @@ impl Bar {
         if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes}") {
             bar.set_style(style);
         }
-        Self { bar, lines, stop }
+        Self { bar, lines, stop: asked_to_stop() }
     }
 
     fn finish(&self) {

@@ -29,6 +29,7 @@ pub mod report;
 pub mod run;
 pub mod score;
 pub mod selftest;
+mod stop;
 pub mod sweep;
 mod table;
 pub mod values;

@@ -23,6 +23,17 @@ pub fn tokens_or_zero(text: &str) -> Result<usize, String> {
     numbers::parse_tokens(text).ok_or_else(|| "expected tokens such as 32768 or 32k".to_owned())
 }
 
+/// The shortest and the longest of contexts, in tokens: `MIN..MAX`, at least 64.
+pub fn lengths(text: &str) -> Result<(usize, usize), String> {
+    let parsed = text
+        .split_once("..")
+        .and_then(|(a, b)| Some((numbers::parse_tokens(a)?, numbers::parse_tokens(b)?)));
+    match parsed {
+        Some((least, most)) if 64 <= least && least <= most => Ok((least, most)),
+        _ => Err("expected MIN..MAX in tokens, at least 64, such as 512..2048".to_owned()),
+    }
+}
+
 /// Most of anything that is counted: steps, samples, sequences of a batch.
 const MOST: usize = 1_000_000;
 

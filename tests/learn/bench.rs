@@ -1,6 +1,9 @@
 //! `kscope bench learn`: the cost of an update, and variants of learning compared at equal bytes.
 
 use std::path::Path;
+use std::process::Command;
+#[cfg(unix)]
+use std::{process::Stdio, time::Duration, time::Instant};
 
 use kscope::bench::variants::VariantFile;
 use kscope_testing::kscope;
@@ -77,16 +80,22 @@ mask_steps = 1
 loss = "divergence"
 "#;
 
-/// Runs variants in a folder: the report, or what was said.
-fn variants(folder: &Path, text: &str) -> Result<Value, String> {
+/// The command that compares variants in a folder.
+fn comparing(folder: &Path, text: &str) -> Command {
     let file = folder.join("variants.toml");
     std::fs::write(&file, text).unwrap();
-    let out = folder.join("out");
-    let output = kscope()
-        .args(["bench", "learn", "--json", "--model", "demo", "--variants"])
-        .args([&file, Path::new("--out"), &out])
-        .output()
-        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kscope"));
+    command.args(["bench", "learn", "--json", "--model", "demo", "--variants"]).args([
+        &file,
+        Path::new("--out"),
+        &folder.join("out"),
+    ]);
+    command
+}
+
+/// Runs variants in a folder: the report, or what was said.
+fn variants(folder: &Path, text: &str) -> Result<Value, String> {
+    let output = comparing(folder, text).output().unwrap();
     match output.status.success() {
         true => Ok(serde_json::from_slice(&output.stdout).unwrap()),
         false => Err(String::from_utf8(output.stderr).unwrap()),
@@ -155,6 +164,25 @@ fn variants_are_compared_at_equal_bytes_and_go_on_where_they_were_stopped() {
     std::fs::write(&results, "{}\n").unwrap();
     let error = variants(folder.path(), VARIANTS).unwrap_err();
     assert!(error.contains("results.jsonl, line 1: this is no header"), "{error}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_comparison_that_is_stopped_says_how_it_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = comparing(folder.path(), VARIANTS).stderr(Stdio::piped()).spawn().unwrap();
+    let results = folder.path().join("out/results.jsonl");
+    let end = Instant::now() + Duration::from_secs(120);
+    while !std::fs::read_to_string(&results).is_ok_and(|text| text.contains("{\"made\"")) {
+        assert!(Instant::now() < end, "{:?}", child.try_wait());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("stopped: what is finished stays in"), "{said}");
 }
 
 #[test]

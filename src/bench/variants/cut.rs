@@ -47,7 +47,6 @@ pub(super) fn by_damage(
     inside: Option<&ChannelMask>,
 ) -> Result<ChannelMask> {
     let shape = sensitivity.shape();
-    let widths = vec![Width::Zero, Width::Sixteen];
     let nothing = |v| LockWidths::Widths { k: Some(Width::Zero), v };
     let mut locks = Vec::new();
     for (mask, (layer, head)) in
@@ -67,12 +66,10 @@ pub(super) fn by_damage(
         }));
     }
     let options = AllocationOptions {
-        k_widths: widths.clone(),
-        v_widths: widths,
         align: variant.align,
         pair_closed: variant.pair_closed,
         locks,
-        ..AllocationOptions::new(AllocationTarget::Share(share + 1e-6), shape.head_dim)
+        ..AllocationOptions::of_mask(AllocationTarget::Share(share + 1e-6), shape.head_dim)
     };
     Ok(allocate(sensitivity, &options)?.plan.mask().clone())
 }

@@ -1,25 +1,26 @@
 //! `kscope bench learn`.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use crate::bench::learn;
 use crate::bench::variants::{self, VariantFile, VariantReport, VariantRow};
 use crate::cli::args::ModelArgs;
-use crate::cli::learn::lengths;
 use crate::cli::output;
 use crate::cli::progress::ProgressLine;
+use crate::cli::stop::asked_to_stop;
 use crate::cli::table::Style;
 use crate::cli::values;
 use crate::learn::run;
 use crate::numbers::{nats, percent};
-use crate::{Result, numbers};
+use crate::{Error, Result, numbers};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct BenchLearnArgs {
     #[command(flatten)]
     model: ModelArgs,
     /// Shortest and longest context
-    #[arg(long, value_name = "MIN..MAX", default_value = "512..2048", value_parser = lengths)]
+    #[arg(long, value_name = "MIN..MAX", default_value = "512..2048", value_parser = values::lengths)]
     ctx: (usize, usize),
     /// Samples to prefill and to update on
     #[arg(long, value_name = "N", default_value_t = 14, value_parser = values::number)]
@@ -44,12 +45,20 @@ pub(super) fn run(args: &BenchLearnArgs) -> Result<()> {
         let file = VariantFile::read(path)?;
         let model = args.model.load()?;
         let bar = ProgressLine::new("");
+        let stop = asked_to_stop();
         let report = variants::run(&model, &file, out, &mut |progress| {
             bar.count(progress.done, progress.units);
             bar.say(progress.words.clone());
-            Ok(())
-        })?;
+            if stop.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
+        });
         bar.finish();
+        let report = report.map_err(|error| match error {
+            Error::Cancelled => Error::run(format!(
+                "stopped: what is finished stays in {}, and the same command goes on from there",
+                out.display()
+            )),
+            error => error,
+        })?;
         return output::report("bench learn variants", args.json, &report, table);
     }
     let model = args.model.load()?;

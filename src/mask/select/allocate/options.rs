@@ -46,6 +46,12 @@ impl AllocationOptions {
             locks: Vec::new(),
         }
     }
+
+    /// The same for a mask: 0 or 16 bits.
+    pub fn of_mask(target: AllocationTarget, head_dim: usize) -> Self {
+        let widths = vec![Width::Zero, Width::Sixteen];
+        Self { k_widths: widths.clone(), v_widths: widths, ..Self::new(target, head_dim) }
+    }
 }
 
 /// The most bytes of a plan.

@@ -1,7 +1,7 @@
 //! From a sensitivity to a mask that prunes a share of the K channels.
 
 use super::{AllocationOptions, AllocationTarget, allocate};
-use crate::mask::{ChannelMask, Sensitivity, Width};
+use crate::mask::{ChannelMask, Sensitivity};
 use crate::{Error, Result};
 
 /// Halvings of the byte budget. The last step is a millionth of the cache: less than one channel of
@@ -27,17 +27,17 @@ pub fn prune(
             "a sparsity lies between 0 and 1: expected such a number, found {sparsity}"
         )));
     }
-    let widths = vec![Width::Zero, Width::Sixteen];
     let mut best: Option<(f64, ChannelMask)> = None;
     let (mut low, mut high) = (0.0, 1.0);
     for _ in 0..HALVINGS {
         let share = (low + high) / 2.0;
         let options = AllocationOptions {
-            k_widths: widths.clone(),
-            v_widths: widths.clone(),
             align,
             pair_closed,
-            ..AllocationOptions::new(AllocationTarget::Share(share), sensitivity.shape().head_dim)
+            ..AllocationOptions::of_mask(
+                AllocationTarget::Share(share),
+                sensitivity.shape().head_dim,
+            )
         };
         let mask = allocate(sensitivity, &options)?.plan.mask().clone();
         let pruned = 1.0 - mask.kept_ratio();

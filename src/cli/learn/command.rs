@@ -1,28 +1,24 @@
-//! `kscope learn`: a mask of a sparsity by the sensitivity or the paper's method, and its check.
+//! The arguments of `kscope learn`, and its run.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde_json::json;
-
-use super::args::{ForceArg, ModelArgs};
-use super::output;
-use super::progress::{ProgressArgs, ProgressLine};
-use super::values;
-use crate::learn::check::CheckRow;
+use crate::cli::args::{ForceArg, ModelArgs};
+use crate::cli::output;
+use crate::cli::progress::{ProgressArgs, ProgressLine};
+use crate::cli::stop::asked_to_stop;
+use crate::cli::values;
 use crate::learn::data::Task;
-use crate::learn::estimate::{ANSWER_ROWS, Rates, estimate};
 use crate::learn::run::{
     self, CheckpointFolder, LearnEvent, LearnMethod, LearnRequest, LearnStart, Outcome,
 };
 use crate::learn::train::{Settings, Stage, Variant};
 use crate::mask::files::{self, Contents, Format, Split};
-use crate::mask::{Window, bytes, fingerprint};
+use crate::mask::{Window, fingerprint};
 use crate::model::Model;
-use crate::model::config::Config;
-use crate::model::load::{Source, ZeroRows};
-use crate::{Error, Result, machine, numbers};
+use crate::model::load::ZeroRows;
+use crate::{Error, Result};
 
 /// Options that mean something by the paper's method alone.
 const LEANK: &str = "With --method leank";
@@ -41,7 +37,7 @@ pub struct LearnArgs {
     force: ForceArg,
     /// How channels are chosen
     #[arg(long, value_enum, value_name = "METHOD", default_value_t)]
-    method: LearnMethod,
+    pub(super) method: LearnMethod,
     /// Texts to hide facts in and to learn from: files of text, Markdown or JSON lines, and folders
     /// of them; without, what `kscope fetch texts` brought
     #[arg(long, value_name = "FILE|FOLDER", num_args = 1..)]
@@ -50,11 +46,11 @@ pub struct LearnArgs {
     #[arg(long, value_name = "NAME", default_value = "text")]
     haystack_field: String,
     /// Shortest and longest context
-    #[arg(long, value_name = "MIN..MAX", default_value = "512..2048", value_parser = lengths)]
+    #[arg(long, value_name = "MIN..MAX", default_value = "512..2048", value_parser = values::lengths)]
     ctx: (usize, usize),
     /// Share of channels to prune, between 0 and 1
     #[arg(long, value_name = "S", default_value_t = 0.7)]
-    sparsity: f64,
+    pub(super) sparsity: f64,
     /// Kept channels per head come in multiples of this: 1, 2, 4, 8, 16 or 32
     #[arg(long, value_name = "N", default_value_t = files::DEFAULT_ALIGN, value_parser = values::number)]
     align: usize,
@@ -90,7 +86,7 @@ pub struct LearnArgs {
     /// Learn a mask to bake into weights (`kscope mask bake`): pairs kept or pruned whole, and no
     /// window
     #[arg(help_heading = LEANK, long, conflicts_with_all = ["sink", "recent", "chunk"])]
-    baked: bool,
+    pub(super) baked: bool,
     /// For comparison: round factors to bf16 after each update
     #[arg(help_heading = LEANK, long, hide_short_help = true)]
     bf16_factors: bool,
@@ -139,22 +135,11 @@ pub struct LearnArgs {
     json: bool,
 }
 
-/// `MIN..MAX` in tokens.
-pub(super) fn lengths(text: &str) -> std::result::Result<(usize, usize), String> {
-    let parsed = text
-        .split_once("..")
-        .and_then(|(a, b)| Some((numbers::parse_tokens(a)?, numbers::parse_tokens(b)?)));
-    match parsed {
-        Some((least, most)) if 64 <= least && least <= most => Ok((least, most)),
-        _ => Err("expected MIN..MAX in tokens, at least 64, such as 512..2048".to_owned()),
-    }
-}
-
 /// Runs `kscope learn`.
 pub fn run(args: &LearnArgs) -> Result<()> {
     args.progress.choose();
     if args.estimate {
-        return print_estimate(args);
+        return super::estimate::print(args.pool, args.json);
     }
     let Some(out) = &args.out else {
         return Err(Error::input("--out FILE says where the mask goes"));
@@ -208,9 +193,9 @@ pub fn run(args: &LearnArgs) -> Result<()> {
     files::save(out, &Contents::Mask(outcome.file.clone()), false)
         .map_err(|error| request.method.survives(&place, error))?;
     if args.json {
-        output::json("learn", &report(args, &outcome))
+        output::json("learn", &super::report::json(args, &outcome))
     } else {
-        output::line(&table(&out.display().to_string(), (args.method, args.baked), &outcome))
+        output::line(&super::report::table(args, &out.display().to_string(), &outcome))
     }
 }
 
@@ -245,22 +230,6 @@ fn expect_options_of_the_method(args: &LearnArgs) -> Result<()> {
         ))),
         None => Ok(()),
     }
-}
-
-/// A flag that a signal sets which asks the program to end; asked twice, it ends at once.
-fn asked_to_stop() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    #[cfg(unix)]
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-        // `nohup` and shells that start work in the background have some ignored.
-        if machine::ignores(signal) {
-            continue;
-        }
-        // Without a handler a signal ends the program, as ever.
-        let _ = signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop));
-        let _ = signal_hook::flag::register(signal, Arc::clone(&stop));
-    }
-    stop
 }
 
 /// Learns until the end, or until the program is asked to stop: then what was learned is saved.
@@ -380,155 +349,4 @@ fn show(bar: &ProgressLine, settings: &Settings, event: &LearnEvent) {
             bar.share(*share);
         }
     }
-}
-
-fn report(args: &LearnArgs, outcome: &Outcome) -> serde_json::Value {
-    json!({
-        "verdict": outcome.verdict.as_ref().map(|verdict| verdict.word()),
-        "reason": outcome.verdict.as_ref().map(|verdict| &verdict.reason),
-        "method": args.method,
-        "sparsity_target": args.sparsity,
-        "sparsity": 1.0 - outcome.file.mask().kept_ratio(),
-        "baked": args.baked,
-        "baked_check": outcome.baked,
-        "saved": (!args.baked).then(|| bytes::savings(outcome.file.mask(), None)),
-        "steps": outcome.steps,
-        "samples": outcome.samples,
-        "seconds": outcome.seconds,
-        "prefill_seconds": outcome.prefill_seconds,
-        "check_seconds": outcome.check_seconds,
-        "step_to_prefill": outcome.step_ratio,
-        "peak_bytes": outcome.peak_bytes,
-        "threads": rayon::current_num_threads(),
-        "rows": outcome.rows,
-        "costs": outcome.costs,
-    })
-}
-
-fn table(out: &str, (method, baked): (LearnMethod, bool), outcome: &Outcome) -> String {
-    let saved = bytes::savings(outcome.file.mask(), None);
-    let percent = |share: f64| numbers::percent(share, 1);
-    let pruned = percent(1.0 - outcome.file.mask().kept_ratio());
-    let mut lines = vec![match baked {
-        true => format!(
-            "wrote {out}: prunes {pruned} of the channels in whole pairs, for every token; baked into weights it saves no memory"
-        ),
-        false => format!(
-            "wrote {out}: prunes {pruned} of the channels; fewer bytes in long contexts: K {}, V {}, K+V {}",
-            percent(saved.k),
-            percent(saved.v),
-            percent(saved.kv)
-        ),
-    }];
-    let peak = numbers::bytes(outcome.peak_bytes);
-    let (seconds, check) = (outcome.seconds, outcome.check_seconds);
-    let pool = outcome.prefill_seconds;
-    lines.push(match method {
-        LearnMethod::Sensitivity => format!(
-            "measured on {} in {pool:.0} s (check {check:.0} s); peak memory {peak}",
-            numbers::counted(outcome.samples, "sample", "samples"),
-        ),
-        LearnMethod::Leank => format!(
-            "{} updates in {seconds:.0} s (prefills {pool:.0} s, check {check:.0} s); an update costs {:.2} of its prefill; peak memory {peak}",
-            outcome.steps, outcome.step_ratio,
-        ),
-    });
-    if !outcome.rows.is_empty() {
-        lines.push(
-            "\n`learned` is this mask; rules answer two of a prompt's seven questions".to_owned(),
-        );
-        lines.push(format!(
-            "{:<10} {:<8} {:>8} {:>14} {:>10} {:>9}  KLD per text",
-            "rule", "counts", "sparsity", "recall", "digit NLL", "KLD"
-        ));
-    }
-    lines.extend(outcome.rows.iter().map(row));
-    if let Some((_, plain)) = outcome.costs.split_first() {
-        lines.push("\nplain caches over the same texts and prompts".to_owned());
-        lines.extend(plain.iter().map(|cost| format!("{:<10} {}", cost.name, cost.words())));
-    }
-    if let Some(baked) = &outcome.baked {
-        lines.push(
-            "\nthe mask above with a dense prefill; below in the weights, prefill included: each token of the same texts, and the same questions".to_owned(),
-        );
-        lines.push(row(baked));
-    }
-    match &outcome.verdict {
-        Some(verdict) => lines.push(format!("\n{}: {}", verdict.word(), verdict.reason)),
-        None => lines.push("no check was made, so there is no verdict".to_owned()),
-    }
-    lines.join("\n")
-}
-
-fn row(row: &CheckRow) -> String {
-    let word = |value: serde_json::Result<serde_json::Value>| {
-        value.ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-    };
-    let texts: Vec<String> = row
-        .texts
-        .iter()
-        .map(|text| format!("{} {:.4}", text.text, text.divergence.kld.mean))
-        .collect();
-    format!(
-        "{:<10} {:<8} {:>8.3} {:>6.1} % of {:<4} {:>9.3} {:>9.4}  {}",
-        word(serde_json::to_value(row.rule)),
-        word(serde_json::to_value(row.counts)),
-        row.sparsity,
-        row.recall * 100.0,
-        row.asked,
-        row.digit_nll,
-        row.kld_mean,
-        texts.join(", ")
-    )
-}
-
-/// Context lengths of the estimate: those that the LeanK authors trained on.
-const CONTEXTS: [usize; 5] = [4096, 16_384, 32_768, 65_536, 98_304];
-
-/// Answer rows of the estimate's samples, and its updates.
-const ESTIMATE: (usize, usize) = (ANSWER_ROWS, 310);
-
-fn print_estimate(args: &LearnArgs) -> Result<()> {
-    let config: Config = match Source::random("llama-3.1-8b", None, 0)? {
-        Source::Random { config, .. } => *config,
-        _ => return Err(Error::run("a named geometry has a configuration")),
-    };
-    let (rows, updates) = ESTIMATE;
-    let pool = args.pool.unwrap_or(run::POOL);
-    let all =
-        CONTEXTS.map(|context| estimate(&config, Rates::ONE_80GB, context, rows, updates, pool));
-    if args.json {
-        return output::json(
-            "learn estimate",
-            &json!({
-                "model": "llama-3.1-8b", "kind": "estimate", "rates": Rates::ONE_80GB, "rows": rows, "updates": updates, "pool": pool,
-                "contexts": all,
-            }),
-        );
-    }
-    let mut lines = vec![format!(
-        "estimate, not measured: the paper's method for Llama-3.1-8B on one 80 GB GPU at an assumed {:.0} TFLOP/s ({:.0} in TF32, {:.0} in f32), {:.1} TB/s, and {:.0} GB/s from the host; {updates} updates of {rows} answer rows, pool of {}",
-        Rates::ONE_80GB.flops / 1e12,
-        Rates::ONE_80GB.flops_tf32 / 1e12,
-        Rates::ONE_80GB.flops_f32 / 1e12,
-        Rates::ONE_80GB.bandwidth / 1e12,
-        Rates::ONE_80GB.bus / 1e9,
-        pool
-    )];
-    lines.push(format!(
-        "{:>8} {:>10} {:>10} {:>10} {:>11} {:>12}",
-        "context", "prefill", "update", "all", "GPU memory", "pool (host)"
-    ));
-    lines.extend(all.iter().map(|estimate| {
-        format!(
-            "{:>8} {:>8.2} s {:>8.3} s {:>6.1} min {:>11} {:>12}",
-            numbers::count(estimate.context),
-            estimate.prefill_seconds,
-            estimate.step_seconds,
-            estimate.total_seconds / 60.0,
-            numbers::bytes(estimate.device_bytes()),
-            numbers::bytes(estimate.sample_bytes * pool as u64)
-        )
-    }));
-    output::line(&lines.join("\n"))
 }
