@@ -15,8 +15,9 @@ use crate::{Error, Result};
 pub struct PairedLoss {
     /// Mean difference, this one's less the first's, in nats.
     pub mean: f64,
-    /// Its standard error over windows; the mean over seeds counts once for each window.
-    pub stderr: f64,
+    /// Its standard error over windows; the mean over seeds counts once for each window. `None` for
+    /// fewer than two, which say nothing of it.
+    pub stderr: Option<f64>,
     /// Windows in which this one loses less.
     pub better: usize,
     /// Windows in which it loses more.
@@ -30,7 +31,7 @@ impl PairedLoss {
         let spread = Spread::of(differences.iter().copied());
         Self {
             mean: spread.mean,
-            stderr: spread.stderr,
+            stderr: (differences.len() > 1).then_some(spread.stderr),
             better: differences.iter().filter(|d| **d < 0.0).count(),
             worse: differences.iter().filter(|d| **d > 0.0).count(),
         }
@@ -70,7 +71,7 @@ pub struct VariantRow {
     pub dropped_heads: f64,
     /// Mean KLD over windows and seeds in nats; `None` where there is no window.
     pub kld: Option<f64>,
-    /// Its standard error over windows.
+    /// Its standard error over windows; `None` for fewer than two.
     pub kld_stderr: Option<f64>,
     /// Standard deviation over seeds of a seed's mean KLD; `None` with one seed.
     pub kld_over_seeds: Option<f64>,
@@ -182,7 +183,7 @@ fn row(made: &[&MadeLine], results: &VariantResults, items: &[CheckItem]) -> Res
         pruned: mean(&|made| made.pruned),
         dropped_heads: mean(&|made| made.dropped_heads as f64),
         kld: over_windows.map(|spread| spread.mean),
-        kld_stderr: over_windows.map(|spread| spread.stderr),
+        kld_stderr: over_windows.filter(|_| windows > 1).map(|spread| spread.stderr),
         kld_over_seeds: (windows > 0 && made.len() > 1).then_some(over_seeds),
         window_kld,
         paired: None,
@@ -229,8 +230,14 @@ mod tests {
         let found = PairedLoss::of(&[0.5, 0.2, 0.3, 0.4], &[0.4, 0.4, 0.4, 0.4]);
         assert!((found.mean + 0.05).abs() < 1e-12);
         // Differences .1, -.2, -.1, 0: variance 1/60.
-        assert!((found.stderr - (0.05_f64 / 3.0 / 4.0).sqrt()).abs() < 1e-12, "{}", found.stderr);
+        let stderr = found.stderr.unwrap();
+        assert!((stderr - (0.05_f64 / 3.0 / 4.0).sqrt()).abs() < 1e-12, "{stderr}");
         assert_eq!((found.better, found.worse), (2, 1));
+        assert_eq!(
+            PairedLoss::of(&[0.5], &[0.4]).stderr,
+            None,
+            "one window says nothing of others"
+        );
     }
 
     #[test]

@@ -130,10 +130,40 @@ fn table(report: &VariantReport) -> String {
         report.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
         report.seconds
     ));
+    lines.extend(fewer_bytes(&report.rows));
     lines.join("\n")
 }
 
+/// A sentence about masks with clearly fewer bytes than others of their target, whose losses are not
+/// those of equal bytes.
+fn fewer_bytes(rows: &[VariantRow]) -> Option<String> {
+    let most = |target: &str| {
+        rows.iter()
+            .filter(|row| row.target == target)
+            .map(|row| row.bytes_share)
+            .fold(0.0, f64::max)
+    };
+    let named: Vec<String> = rows
+        .iter()
+        .filter(|row| row.bytes_share < 0.95 * most(&row.target))
+        .map(|row| {
+            let (own, most) = (percent(row.bytes_share, 1), percent(most(&row.target), 1));
+            format!("{} at {} ({own}, not {most})", row.variant, row.target)
+        })
+        .collect();
+    (!named.is_empty()).then(|| {
+        format!(
+            "not at equal bytes, since whole heads and channels of equal importance go together: {}",
+            named.join("; ")
+        )
+    })
+}
+
 fn cells(row: &VariantRow) -> Vec<String> {
+    let with_error = |value: String, error: Option<f64>| match error {
+        Some(error) => format!("{value} ± {}", nats(error)),
+        None => value,
+    };
     let or_blank = |text: Option<String>| text.unwrap_or_default();
     let signed = |value: f64| match value < 0.0 {
         true => format!("−{}", nats(-value)),
@@ -145,15 +175,9 @@ fn cells(row: &VariantRow) -> Vec<String> {
         percent(row.bytes_share, 1),
         percent(row.pruned, 1),
         format!("{:.1}", row.dropped_heads),
-        or_blank(
-            row.kld
-                .zip(row.kld_stderr)
-                .map(|(kld, error)| format!("{} ± {}", nats(kld), nats(error))),
-        ),
+        or_blank(row.kld.map(|kld| with_error(nats(kld), row.kld_stderr))),
         or_blank(row.kld_over_seeds.map(nats)),
-        or_blank(
-            row.paired.map(|paired| format!("{} ± {}", signed(paired.mean), nats(paired.stderr))),
-        ),
+        or_blank(row.paired.map(|paired| with_error(signed(paired.mean), paired.stderr))),
         or_blank(row.paired.map(|paired| format!("{} of {}", paired.better, row.window_kld.len()))),
         or_blank(row.recall.map(|found| {
             format!(
@@ -164,9 +188,53 @@ fn cells(row: &VariantRow) -> Vec<String> {
             )
         })),
         or_blank(row.recall.map(|found| {
-            format!("{} / {} ({:.2})", found.test.lost, found.test.won, found.test.p)
+            let p = match found.test.p {
+                p if p < 0.01 => "< 0.01".to_owned(),
+                p => format!("{p:.2}"),
+            };
+            format!("{} / {} ({p})", found.test.lost, found.test.won)
         })),
         or_blank(row.recall.map(|found| format!("{:+.3}", found.digit_nll))),
         format!("{:.0}", row.seconds),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(variant: &str, bytes_share: f64) -> VariantRow {
+        VariantRow {
+            variant: variant.to_owned(),
+            target: "0.9".to_owned(),
+            seeds: 1,
+            bytes_share,
+            pruned: 0.9,
+            dropped_heads: 6.0,
+            kld: Some(0.5),
+            kld_stderr: None,
+            kld_over_seeds: None,
+            window_kld: vec![0.5],
+            paired: None,
+            recall: None,
+            seconds: 1.0,
+            validation: None,
+        }
+    }
+
+    #[test]
+    fn losses_of_fewer_bytes_are_named() {
+        let rows = [row("all", 0.304), row("near", 0.3), row("ties", 0.222)];
+        let said = fewer_bytes(&rows).unwrap();
+        assert!(said.ends_with("ties at 0.9 (22.2 %, not 30.4 %)"), "{said}");
+        assert!(!said.contains("near"), "{said}");
+        assert_eq!(fewer_bytes(&rows[..2]), None);
+    }
+
+    #[test]
+    fn one_window_shows_no_error() {
+        let cells = cells(&row("one", 0.3));
+        assert!(cells.contains(&"0.500".to_owned()), "{cells:?}");
+        assert!(cells.iter().all(|cell| !cell.contains('±')), "{cells:?}");
+    }
 }
