@@ -154,7 +154,7 @@ const EXIT_CODES: &str = "  0  done
   2  wrong input: an argument, file, model or mask, named in one sentence";
 
 /// The same in a line, below every command.
-const EXIT_LINE: &str = "0 done, 1 failed or stopped, 2 wrong input";
+const EXIT_LINE: &str = "0 done, 1 failed, 2 wrong input";
 
 /// The commands with their examples and exit codes, as manual pages have them.
 pub fn with_examples() -> Command {

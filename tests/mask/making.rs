@@ -194,6 +194,14 @@ fn where_the_importance_ends_is_said_and_a_size_that_drops_everything_is_refused
     assert!(text.contains("the importance reaches 9.22 %: the other 581 of 640"), "{text}");
     let exact = json(at, &[&make[..], &["--budget", "exact", "a.safetensors"]].concat());
     assert_eq!((exact["kept"].as_u64(), exact["importance_reach"].as_u64()), (Some(640), None));
+    let size = |size: &str| {
+        let made =
+            json(at, &["mask", "make", "--importance", demo, "--fit", size, "a.safetensors"]);
+        (made["kept"].as_u64(), made["importance_reach"].as_u64())
+    };
+    assert_eq!(size("1GiB@2k"), (Some(56), Some(59)), "all with importance fit, and more would");
+    let smaller = size("700KiB@2k");
+    assert!(smaller.0 < Some(56) && smaller.1.is_none(), "{smaller:?}");
     let rule = ["mask", "make", "--rule", "frequency", "--model", "llama-3.1-8b"];
     let sentence = refusal(at, &[&rule[..], &["--fit", "2.1GiB@32k", "a.safetensors"]].concat());
     assert!(

@@ -63,6 +63,8 @@ pub struct VariantRow {
     pub target: String,
     /// Seeds.
     pub seeds: usize,
+    /// Bytes of the middle for a dense one's 1 that the target asks for: the most that a mask may have.
+    pub target_bytes_share: Option<f64>,
     /// Bytes of the middle for a dense one's 1, mean over seeds.
     pub bytes_share: f64,
     /// Share of channels that it prunes, mean over seeds.
@@ -124,6 +126,7 @@ pub(super) fn report(
                 .collect::<Result<_>>()?;
             let mut row = row(&made, results, items)?;
             (row.variant, row.target) = (variant.name.clone(), target.name.clone());
+            row.target_bytes_share = target.share;
             // The first variant's rows are the first, one for each target.
             let first = rows.get(index).filter(|_| at > 0);
             row.paired = first
@@ -178,6 +181,7 @@ fn row(made: &[&MadeLine], results: &VariantResults, items: &[CheckItem]) -> Res
     Ok(VariantRow {
         variant: String::new(),
         target: String::new(),
+        target_bytes_share: None,
         seeds: made.len(),
         bytes_share: mean(&|made| made.bytes_share),
         pruned: mean(&|made| made.pruned),

@@ -262,6 +262,17 @@ impl LearnVariant {
                 self.drop_weight
             )));
         }
+        // Before results are looked up: their keys are JSON, which has no such numbers.
+        if let Some(weight) = self.recall_weight.filter(|w| !(*w >= 0.0 && w.is_finite())) {
+            return Err(wrong(format!(
+                "`recall_weight` must be a number of at least 0, not {weight}"
+            )));
+        }
+        for (key, empty) in [("texts", self.texts.is_empty()), ("tasks", self.tasks.is_empty())] {
+            if empty && given.contains(&key) {
+                return Err(wrong(format!("`{key}` is empty: expected at least one")));
+            }
+        }
         for (key, value) in [("windows", self.windows), ("pool", Some(self.pool))] {
             if value == Some(0) {
                 return Err(wrong(format!("`{key}` must be at least 1, not 0")));

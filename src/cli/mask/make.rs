@@ -17,8 +17,8 @@ use crate::element::Dtype;
 use crate::mask::files::{self, Contents, DEFAULT_ALIGN, Format, MaskFile, Origin};
 use crate::mask::select::{Budget, ByteBudget, Floor, Lock, LockTo, Options, Target, WidthPlace};
 use crate::mask::{
-    CachePlan, ChannelMask, Given, Needs, Rule, Shape, Statistics, StatisticsSetting, Width,
-    Window, alignment_cost, fingerprint, keep_counts, select,
+    CachePlan, ChannelMask, Given, Importance, Needs, Rule, Shape, Statistics, StatisticsSetting,
+    Width, Window, alignment_cost, fingerprint, keep_counts, select,
 };
 use crate::numbers::{count, percent};
 use crate::{Error, Result};
@@ -237,12 +237,17 @@ pub(super) fn run(args: &MakeArgs) -> Result<()> {
         (None, None) => None,
     };
     let mut settings = MakeSettings::resolve(args, inherited, Window::default());
-    let mask = match &counts {
+    let (mask, reach) = match &counts {
         Some(counts) => {
             settings.align = Inherited { value: counts.origin.align, from: "counts file" };
-            keep_counts(&importance, &counts.mask().kept_counts())
+            (keep_counts(&importance, &counts.mask().kept_counts()), None)
         }
-        None => select(&importance, &options(args, &settings, source.as_ref())?)?,
+        None => {
+            let options = options(args, &settings, source.as_ref())?;
+            let mask = select(&importance, &options)?;
+            let reach = reach(args, &importance, &mask, &options)?;
+            (mask, reach)
+        }
     };
 
     let binding = binding(args, inherited.map(|(origin, _)| origin), model)?;
@@ -258,7 +263,7 @@ pub(super) fn run(args: &MakeArgs) -> Result<()> {
     files::save(&args.output, &contents, false)?;
     let Contents::Mask(file) = contents else { unreachable!("a mask was just made") };
     report::note_nothing(&file.plan);
-    print(args, &file, settings)
+    print(args, &file, settings, reach)
 }
 
 /// A path as shown in errors.
@@ -414,16 +419,37 @@ fn recipe(args: &MakeArgs, source: Option<&Contents>) -> Value {
 
 /// The channels with importance above 0, where fewer have it than the target asks for and the budget
 /// never keeps the others.
-fn reach(args: &MakeArgs, file: &MaskFile) -> Option<usize> {
-    let (sparsity, importance) = (args.sparsity?, file.importance.as_ref()?);
-    let wanted = ((1.0 - sparsity) * importance.shape().entries() as f64).round() as usize;
-    let stops = args.budget == BudgetMode::Global && !args.upstream_ties;
-    Some(importance.reach()).filter(|&reach| stops && reach < wanted)
+fn reach(
+    args: &MakeArgs,
+    importance: &Importance,
+    mask: &ChannelMask,
+    options: &Options,
+) -> Result<Option<usize>> {
+    let (reach, entries) = (importance.reach(), importance.shape().entries());
+    if options.budget != Budget::Global || reach == entries {
+        return Ok(None);
+    }
+    let short = match (&options.target, args.sparsity) {
+        // The size asks for more where all with importance fit, and others besides.
+        (Target::Bytes(_), _) => {
+            let largest =
+                select(importance, &Options { target: Target::Sparsity(0.0), ..options.clone() })?;
+            let exact = select(importance, &Options { budget: Budget::Exact, ..options.clone() })?;
+            largest == *mask && exact.kept_ratio() > mask.kept_ratio()
+        }
+        (_, Some(sparsity)) => reach < ((1.0 - sparsity) * entries as f64).round() as usize,
+        (_, None) => false,
+    };
+    Ok(Some(reach).filter(|_| short))
 }
 
-fn print(args: &MakeArgs, file: &MaskFile, settings: MakeSettings) -> Result<()> {
+fn print(
+    args: &MakeArgs,
+    file: &MaskFile,
+    settings: MakeSettings,
+    reach: Option<usize>,
+) -> Result<()> {
     let setting = StatisticsSetting { at: None, element_size: args.kv_dtype.bytes() };
-    let reach = reach(args, file);
     let entries = file.mask().shape().entries();
     let aimed = reach.map(|reach| 1.0 - reach as f64 / entries as f64).or(file.target_sparsity);
     let report = Report {
